@@ -1,0 +1,85 @@
+"""Every error Modelwright raises on purpose, on one tree.
+
+    ModelwrightError
+    ├── UnknownNameError         no platform, architecture, command ... of that name (also a LookupError)
+    ├── RecordError              a record, or a file that should hold one, breaks a rule (also a ValueError)
+    │   └── PlatformFileError    a platform file: names file, key, rule and value
+    ├── SettingError             an argument or option breaks a rule (also a ValueError)
+    ├── TraceError               a module that cannot be captured as a graph
+    ├── ShapeError               an input shape that the network cannot take
+    ├── CapacityError            the work does not fit the machine's memory
+    └── MeasurementError         a measurement that could not be taken or trusted
+
+Each says where, the rule, the value and the way out. Exit codes and HTTP codes belong to the faces.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+_UNSET = object()
+
+
+class ModelwrightError(Exception):
+    """An error that teaches: where it happened, the rule, the offending value, the way out.
+
+    Args:
+        rule: what must hold, in one sentence, without a full stop.
+        where: the file, key, operator or option concerned.
+        value: what was found instead (shown with repr); leave out when there is none.
+        way_out: what to do now.
+    """
+
+    def __init__(self, rule: str, *, where: str = "", value: object = _UNSET, way_out: str = "") -> None:
+        self.rule = rule
+        self.where = where
+        self.value = None if value is _UNSET else value
+        self.way_out = way_out
+        text = f"{where}: {rule}" if where else rule
+        if value is not _UNSET:
+            text += f", but got {value!r}"
+        super().__init__(f"{text}. {way_out}".rstrip() if way_out else f"{text}.")
+
+
+class UnknownNameError(ModelwrightError, LookupError):
+    """A name that is in no catalogue; offers the nearest ones."""
+
+    def __init__(self, noun: str, name: str, known: Iterable[str], *, way_out: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if near:
+            hint = f"Did you mean {' or '.join(repr(n) for n in near)}?"
+        elif len(names) <= 40:
+            hint = f"Known: {', '.join(names)}."
+        else:
+            hint = f"{len(names)} are known, such as {', '.join(names[:5])}."
+        super().__init__(f"the {noun} must be a known name", value=name, way_out=f"{hint} {way_out}".strip())
+        self.noun = noun
+        self.name = name
+
+
+class RecordError(ModelwrightError, ValueError):
+    """A record, or a file that should hold one, breaks a rule."""
+
+
+class PlatformFileError(RecordError):
+    """A platform file that breaks a rule; `where` names the file and the key."""
+
+
+class SettingError(ModelwrightError, ValueError):
+    """An argument or option that breaks a rule."""
+
+
+class TraceError(ModelwrightError):
+    """A module that cannot be captured as a graph of operators."""
+
+
+class ShapeError(ModelwrightError, ValueError):
+    """An input shape that the network cannot take."""
+
+
+class CapacityError(ModelwrightError):
+    """Work that does not fit the machine's memory."""
+
+
+class MeasurementError(ModelwrightError):
+    """A measurement that could not be taken or cannot be trusted."""

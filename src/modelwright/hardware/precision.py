@@ -1,0 +1,100 @@
+"""Which precision each tensor and operator has under a policy: one precision for all, or autocast's rules.
+
+Under "amp" (fp16) and "amp-bf16" the rules are those of torch.autocast for CUDA, as listed in PyTorch's reference
+"Autocast Op Reference": matrix work casts its inputs down, a list of sensitive operators casts them up, the rest
+promotes to the widest input.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from modelwright.records import WIDTHS, Operator, Policy, Precision, Workload
+
+_WIDTH: dict[Precision, int] = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
+_UP = frozenset(
+    """acos asin cosh cosine_similarity cdist cumprod cumsum exp expm1 group_norm layer_norm log log2 log1p log_softmax
+    norm linalg_vector_norm pow prod reciprocal rsqrt sinh softmax softplus sum tan upsample_nearest1d
+    upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d
+    upsample_trilinear3d""".split()
+)
+_DOWN = frozenset({"convolution", "product", "attention", "recurrence"})
+_RAISE_TO_FP32 = frozenset({"float64", "complex64", "complex128"})
+
+
+class Cast(msgspec.Struct, frozen=True):
+    """A conversion that autocast puts before an operator: `tensor` is read at one width and written at another."""
+
+    tensor: int
+    read: int
+    write: int
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The outcome: bytes an element of every tensor, the matrix precision of every operator, and casts before each."""
+
+    widths: tuple[int, ...]
+    matrix: tuple[Precision, ...]
+    casts: tuple[tuple[Cast, ...], ...]
+
+
+def assign(workload: Workload, policy: Policy) -> Assignment:
+    """Give every tensor a width and every operator a precision under the policy."""
+    if policy in ("amp", "amp-bf16"):
+        return _autocast(workload, "fp16" if policy == "amp" else "bf16")
+    width = _WIDTH[policy]
+    widths = tuple(width if tensor.floating else WIDTHS.get(tensor.dtype, 4) for tensor in workload.tensors)
+    nothing: tuple[Cast, ...] = ()
+    return Assignment(widths, (policy,) * len(workload.operators), (nothing,) * len(workload.operators))
+
+
+def matrix_precision(policy: Policy) -> Precision:
+    """The precision in which a policy multiplies matrices."""
+    return {"amp": "fp16", "amp-bf16": "bf16"}.get(policy, policy)  # type: ignore[return-value]  # the rest are precisions
+
+
+def _autocast(workload: Workload, low: Precision) -> Assignment:
+    widths = [
+        min(4, WIDTHS.get(tensor.dtype, 4)) if tensor.floating else WIDTHS.get(tensor.dtype, 4)
+        for tensor in workload.tensors
+    ]
+    kept: dict[int, int] = {}  # weights are converted once and kept
+    matrix: list[Precision] = []
+    casts = []
+    for operator in workload.operators:
+        down, up = operator.kind in _DOWN or operator.target == "prelu", operator.target in _UP
+        wanted = 2 if down else 4
+        before = _casts(operator, workload, widths, wanted, kept) if down or up else ()
+        casts.append(before)
+        matrix.append(low)
+        _give(operator, workload, widths, wanted if down or up else 0)
+    return Assignment(tuple(widths), tuple(matrix), tuple(casts))
+
+
+def _casts(
+    operator: Operator, workload: Workload, widths: Sequence[int], wanted: int, kept: dict[int, int]
+) -> tuple[Cast, ...]:
+    found = []
+    for position in operator.inputs:
+        tensor = workload.tensors[position]
+        if not tensor.floating or widths[position] == wanted or kept.get(position) == wanted:
+            continue
+        found.append(Cast(position, widths[position], wanted))
+        if tensor.role == "weight":
+            kept[position] = wanted
+    return tuple(found)
+
+
+def _give(operator: Operator, workload: Workload, widths: list[int], wanted: int) -> None:
+    """Set the outputs' widths: the wanted one, or the widest of the inputs that have axes."""
+    if not wanted:
+        inputs = [workload.tensors[p] for p in operator.inputs]
+        counted = [w for w, t in zip((widths[p] for p in operator.inputs), inputs, strict=True) if t.floating and t.shape]
+        if operator.target == "batch_norm" and inputs:
+            counted = [widths[operator.inputs[0]]]
+        if operator.kind == "cast":
+            return
+        wanted = max(counted, default=4)
+    for position in operator.outputs:
+        if workload.tensors[position].floating:
+            widths[position] = wanted

@@ -1,0 +1,221 @@
+"""Writes the graph of a torch.export program down as tensors and operators."""
+
+import operator as python_operator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from modelwright.networks import products
+from modelwright.networks.aten import KINDS, SOMETIMES_COPIES
+from modelwright.records import Kind, Operator, Product, Role, Tensor, Window, Workload
+
+Value = int | tuple[Any, ...] | None  # a position in the list of tensors, several of them, or no tensor at all
+
+_ROLES: dict[str, Role] = {"PARAMETER": "weight", "BUFFER": "buffer", "CONSTANT_TENSOR": "buffer", "USER_INPUT": "input"}
+_GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+
+
+class Recorder:
+    """Collects tensors and operators while walking a graph; `workload` hands them over."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+        self.operators: list[Operator] = []
+        self.unknown: dict[str, None] = {}
+        self._values: dict[torch.fx.Node, Value] = {}
+        self._names: dict[str, int] = {}
+
+    def program(self, program: Any) -> tuple[int, ...]:
+        """Record an exported program; returns the positions of its outputs."""
+        roles = {spec.arg.name: _ROLES.get(spec.kind.name, "buffer") for spec in program.graph_signature.input_specs}
+        for node in program.graph.nodes:
+            if node.op == "placeholder":
+                role = roles.get(node.name, "buffer")
+                self._values[node] = self._store(node.meta.get("val"), role=role, batched=role == "input")
+        return self._graph(program.graph_module)
+
+    def workload(self, *, name: str, batch: int, outputs: tuple[int, ...], parameters: int) -> Workload:
+        """Everything recorded so far as one record."""
+        return Workload(
+            name=name,
+            batch=batch,
+            tensors=tuple(self.tensors),
+            operators=tuple(self.operators),
+            outputs=outputs,
+            parameters=parameters,
+            unknown=tuple(self.unknown),
+        )
+
+    def _graph(self, graph_module: torch.fx.GraphModule) -> tuple[int, ...]:
+        results: tuple[int, ...] = ()
+        for node in graph_module.graph.nodes:
+            if node.op == "get_attr":
+                held = getattr(graph_module, node.target, None) if isinstance(node.target, str) else None
+                if isinstance(held, torch.Tensor):
+                    self._values[node] = self._store(held, role="buffer", batched=False)
+            elif node.op == "call_function":
+                self._call(node, graph_module)
+            elif node.op == "output":
+                results = tuple(self._positions(node.args))
+        return results
+
+    def _call(self, node: torch.fx.Node, graph_module: torch.fx.GraphModule) -> None:
+        if node.target is python_operator.getitem:
+            held, index = self._value(node.args[0]), node.args[1]
+            self._values[node] = held[index] if isinstance(held, tuple) and isinstance(index, int) else held
+            return
+        inner = [arg for arg in node.args if isinstance(arg, torch.fx.Node) and arg.op == "get_attr"]
+        graphs = [getattr(graph_module, str(arg.target), None) for arg in inner]
+        if any(isinstance(graph, torch.fx.GraphModule) for graph in graphs):
+            self._nested(node, next(g for g in graphs if isinstance(g, torch.fx.GraphModule)))
+            return
+        inputs = tuple(self._positions((node.args, node.kwargs)))
+        batched = any(self.tensors[position].batched for position in inputs)
+        value = self._store(node.meta.get("val"), role="activation", batched=batched)
+        self._values[node] = value
+        outputs = tuple(_flat(value))
+        if outputs:
+            self._operator(node, inputs, outputs)
+
+    def _nested(self, node: torch.fx.Node, graph: torch.fx.GraphModule) -> None:
+        """A block that torch.export keeps apart (another gradient or autocast mode): its operators join the rest."""
+        handed = [arg for arg in node.args if isinstance(arg, torch.fx.Node) and arg.op != "get_attr"]
+        holders = [inner for inner in graph.graph.nodes if inner.op == "placeholder"]
+        for inner, outer in zip(holders, handed, strict=False):
+            self._values[inner] = self._values.get(outer)
+        self._values[node] = self._graph(graph)
+
+    def _operator(self, node: torch.fx.Node, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> None:
+        overload = node.target
+        schema = getattr(overload, "_schema", None)
+        full = schema.name.split("::")[-1] if schema else str(overload)
+        target = full.rstrip("_") or full
+        in_place = full.endswith("_") and not full.startswith("__")
+        kind: Kind = KINDS.get(target, "unknown")
+        if target in SOMETIMES_COPIES:
+            kind = _free_or_not(node, target)
+        if target == "type_as" or (target == "to" and kind != "view"):
+            kind = "cast"
+        arguments = _named(node, schema)
+        found, window = self._products(kind, target, node, arguments)
+        if kind == "unknown" or (kind in {"product", "recurrence"} and not found):
+            self.unknown[target] = None
+        layer = _layer(node)
+        self.operators.append(
+            Operator(
+                name=self._unique(f"{layer}/{target}" if layer else target),
+                kind=kind,
+                target=target,
+                layer=layer,
+                inputs=inputs,
+                outputs=outputs,
+                products=found,
+                window=window,
+                causal=bool(arguments.get("is_causal", False)),
+                in_place=in_place,
+            )
+        )
+
+    def _products(
+        self, kind: Kind, target: str, node: torch.fx.Node, arguments: Mapping[str, Any]
+    ) -> tuple[tuple[Product, ...], Window | None]:
+        operands = [self.tensors[p] for p in self._positions(node.args)]
+        shapes = [tensor.shape for tensor in operands]
+        batched = [tensor.batched for tensor in operands]
+        if kind == "convolution":
+            settings = {**arguments, "transposed": arguments.get("transposed", "transpose" in target)}
+            return products.convolution(shapes, settings, self.tensors[_first(self._values[node])].shape)
+        if kind == "pool":
+            size = arguments.get("kernel_size")
+            window = products.window(size, arguments.get("stride"), shapes[0], target) if size else None
+            return (), window
+        if kind == "attention":
+            return products.attention(shapes), None
+        if kind == "recurrence" and target in _GATES:
+            weights = shapes[3:] if target == "lstm" else shapes[2:]
+            return products.recurrence(_GATES[target], shapes[0], weights, bool(arguments.get("batch_first"))), None
+        if kind != "product":
+            return (), None
+        if target == "linear":
+            return products.linear(shapes, batched), None
+        if target == "einsum":
+            return products.einsum(str(node.args[0]), shapes, batched), None
+        if target in {"addmm", "baddbmm", "addbmm"}:
+            shapes, batched = shapes[1:], batched[1:]
+        return (products.matmul(shapes, batched) if len(shapes) >= 2 else ()), None
+
+    def _store(self, value: Any, *, role: Role, batched: bool) -> Value:
+        if isinstance(value, torch.Tensor):
+            shape = tuple(int(axis) for axis in value.shape)
+            strides = tuple(int(step) for step in value.stride())
+            self.tensors.append(Tensor(shape, str(value.dtype).removeprefix("torch."), role, batched, strides))
+            return len(self.tensors) - 1
+        if isinstance(value, list | tuple):
+            return tuple(self._store(part, role=role, batched=batched) for part in value)
+        return None
+
+    def _value(self, argument: Any) -> Value:
+        return self._values.get(argument) if isinstance(argument, torch.fx.Node) else None
+
+    def _positions(self, argument: Any) -> Iterator[int]:
+        """Positions of all tensors in a nest of arguments, in order."""
+        if isinstance(argument, torch.fx.Node):
+            yield from _flat(self._values.get(argument))
+        elif isinstance(argument, Mapping):
+            for part in argument.values():
+                yield from self._positions(part)
+        elif isinstance(argument, Sequence) and not isinstance(argument, str):
+            for part in argument:
+                yield from self._positions(part)
+
+    def _unique(self, name: str) -> str:
+        count = self._names.get(name, 0) + 1
+        self._names[name] = count
+        return name if count == 1 else f"{name}#{count}"
+
+
+def _flat(value: Value) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _flat(part)
+
+
+def _first(value: Value) -> int:
+    return next(_flat(value))
+
+
+def _layer(node: torch.fx.Node) -> str:
+    """Path of the innermost module that called the operator."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack.values()))[0] if stack else ""
+    return str(path).removeprefix("L['self'].").removeprefix("L['self']")
+
+
+def _named(node: torch.fx.Node, schema: Any) -> dict[str, Any]:
+    """Arguments by the names of the operator's schema."""
+    if schema is None:
+        return dict(node.kwargs)
+    names = [argument.name for argument in schema.arguments]
+    return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+
+
+def _free_or_not(node: torch.fx.Node, target: str) -> Kind:
+    """Whether a reshape, `contiguous` or `to` is a mere view, or a copy, from its input's memory order and precision."""
+    before = node.args[0].meta.get("val") if isinstance(node.args[0], torch.fx.Node) else None
+    after = node.meta.get("val")
+    if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
+        return "view"
+    if before.dtype != after.dtype:
+        return "cast"
+    if target in {"to", "contiguous"}:
+        return "view" if before.stride() == after.stride() or before.numel() <= 1 else "copy"
+    ghost = torch.empty_strided(before.shape, before.stride(), device="meta")
+    try:
+        ghost.view(after.shape)
+    except RuntimeError:
+        return "copy"
+    return "view"
+
