@@ -6,7 +6,7 @@
     │   └── PlatformFileError    a platform file: names file, key, rule and value
     ├── SettingError             an argument or option breaks a rule (also a ValueError)
     ├── TraceError               a module that cannot be captured as a graph
-    ├── ShapeError               an input shape that the network cannot take
+    ├── ShapeError               an input shape that the network cannot take (also a ValueError)
     ├── CapacityError            the work does not fit the machine's memory
     └── MeasurementError         a measurement that could not be taken or trusted
 

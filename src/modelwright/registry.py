@@ -1,7 +1,7 @@
 """Catalogues of parts: rows of name -> "module:attribute", imported on first use.
 
-A room shows its rows as a plain dictionary in its `__init__`; parts from other distributions join through an entry-point
-group in the same syntax. Two rows of one name are an error, whoever wrote them.
+A room shows its rows as a plain dictionary in its `__init__`; parts from other distributions join through an
+entry-point group in the same syntax. Two rows of one name are an error, whoever wrote them.
 """
 
 import importlib
@@ -50,6 +50,13 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UnknownNameError(self.noun, name, self.rows)
         part: T = load(self.rows[name])
         return part
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.rows
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The part of that name, or the default where there is none."""
+        return self[name] if name in self.rows else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.rows)

@@ -1,8 +1,8 @@
 """The catalogue of platforms: those that ship, a user's own files, and what-if changes to either.
 
-A platform file is one TOML file that holds a `Platform`. Numbers go by dotted keys, in which a memory level stands under
-its own name: `matrix.units`, `matrix.peak.bf16`, `hbm.bandwidth`, `launch.kernel`. The same keys name a number's source
-in the file, name it in errors, and change it in `set_values`.
+A platform file is one TOML file that holds a `Platform`. Numbers go by dotted keys, in which a memory level stands
+under its own name: `matrix.units`, `matrix.peak.bf16`, `hbm.bandwidth`, `launch.kernel`. The same keys name a number's
+source in the file, name it in errors, and change it in `set_values`.
 """
 
 import functools
@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from modelwright.errors import PlatformFileError, RecordError, SettingError, UnknownNameError
+from modelwright.hardware.precision import matrix_precision
 from modelwright.records import Platform
 from modelwright.records.codec import convert, from_toml
 
 _TABLES = ("matrix", "vector", "launch", "energy")
-_MULTIPLIES_IN = {"amp": "fp16", "amp-bf16": "bf16"}
 
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _SMALL = {"": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12}
@@ -130,7 +130,7 @@ def numbers(platform: Platform) -> dict[str, float]:
 
 
 def source_of(platform: Platform, key: str) -> str:
-    """Where the number under a dotted key comes from: its own source, or that of the nearest table above; "" if none."""
+    """Where the number under a dotted key comes from: its own source, or that of the nearest table above, or ""."""
     while key:
         if key in platform.sources:
             return platform.sources[key]
@@ -140,12 +140,12 @@ def source_of(platform: Platform, key: str) -> str:
 
 def claims(platform: Platform) -> tuple[str, ...]:
     """The dotted keys that need a source: every number but those left at a default that says nothing."""
-    silent = {"matrix.channels": 1.0, "launch.program": 0.0}
-    keys = ["matrix.tiles"]
+    silent = {"matrix.channels": 1.0, "matrix.fill": 0.0, "launch.program": 0.0}
+    keys = []
     for key, value in numbers(platform).items():
         default = 1.0 if key.endswith(".achievable") else 0.0 if key.startswith("energy.") else silent.get(key)
-        if value != default:
-            keys.append(key)
+        keys += [key] if value != default else []
+        keys += ["matrix.tiles"] if key == "matrix.units" else []
     return tuple(keys)
 
 
@@ -156,7 +156,11 @@ def faults(platform: Platform) -> Iterator[Fault]:
         if not math.isfinite(value):
             yield Fault(key, "the number must be finite", value, "Write a number.")
     yield from _order_faults(platform)
-    low = _MULTIPLIES_IN.get(platform.precision, platform.precision)
+    if "fp32" not in platform.vector.peak:
+        yield Fault(
+            "vector.peak", "the vector units need a peak in fp32", platform.vector.peak, "Give vector.peak.fp32."
+        )
+    low = matrix_precision(platform.precision)
     if low not in platform.matrix.peak and low not in platform.vector.peak:
         peaks = sorted({*platform.matrix.peak, *platform.vector.peak})
         way_out = f"Give matrix.peak.{low}, or take one of {', '.join(peaks)}."
@@ -266,7 +270,7 @@ def _source_faults(platform: Platform) -> Iterator[Fault]:
     present = {*needing, *numbers(platform)}
     for key in needing:
         if not source_of(platform, key).strip():
-            way_out = f"Add \"{key}\" = \"title of the publication\" under [sources], or a source for a table above it."
+            way_out = f'Add "{key}" = "title of the publication" under [sources], or a source for a table above it.'
             yield Fault(key, "every number needs a source", _found(platform, key), way_out)
     for key in platform.sources:
         if not any(name == key or name.startswith(f"{key}.") for name in present):

@@ -15,6 +15,15 @@ from modelwright.records import Platform, Precision
 SPLIT_DEPTH = 256
 """A product with too few tiles is also cut along its inner dimension, into parts no shorter than this (stream-K, split-K)."""
 
+DIRECT = {"gpu": (100.0, 6.0), "tpu": (0.0, 5.0), "cpu": (0.0, 2.0)}
+"""Instructions that a direct convolution issues an output and a tap of its window, where nothing is used twice.
+
+gpu: an output decodes its position (four divisions with remainder, about 25 instructions each); a tap is two loads, two
+conversions, an address and the multiply-add, as in the loop of PyTorch's DepthwiseConv2d.cu unrolled. tpu: a tap is
+unpacked to fp32, rotated to its neighbour, its weight spread, multiplied and added. cpu: load and multiply-add (oneDNN's
+blocked layout keeps the channels in one register).
+"""
+
 
 @dataclass(frozen=True)
 class Seconds:
@@ -30,22 +39,22 @@ def seconds(table: Table, platform: Platform, precision: Precision) -> Seconds:
     """Seconds on every resource for every kernel, at one precision of the matrix work."""
     kernels = len(table.macs)
     matrix, feed, direct, loads = products(table, platform, precision)
-    fma = platform.vector.peak["fp32"] / 2
     instructions = table.instructions + np.bincount(table.kernel, direct, kernels)
-    vector = np.maximum(instructions / fma, table.special / platform.vector.special)
+    vector = np.maximum(instructions / platform.vector.issue, table.special / platform.vector.special)
     vector = np.maximum(vector, np.bincount(table.kernel, loads, kernels) / platform.vector.loads)
     memory, main = traffic(table, platform)
-    fed = np.bincount(table.kernel, feed, kernels)
+    fed = np.bincount(table.kernel, feed, kernels) + table.scattered
     nearest = platform.memory[0]
     memory[0] = np.maximum(memory[0], fed / (nearest.bandwidth * nearest.achievable))
-    return Seconds(np.bincount(table.kernel, matrix, kernels), vector, memory, main)
+    total = np.bincount(table.kernel, matrix, kernels)
+    return Seconds(np.where(table.serial, total + vector, total), vector, memory, main)
 
 
 def products(table: Table, platform: Platform, precision: Precision) -> tuple[Array, Array, Array, Array]:
-    """For every product: seconds on the matrix units, bytes fed to them, and vector instructions and loads instead.
+    """For every product: seconds on the matrix units, bytes fed to them, and instructions and loads of the vector units instead.
 
     A product runs on the tiles that suit it best. A grouped convolution runs on the vector units where that is faster:
-    one multiply-add a tap and output, one load a tap and output position (an input value serves all outputs of its group).
+    the loop over its taps, one load a tap and output position (an input value serves all outputs of its group).
     """
     units, rate = platform.matrix, _rate(platform, precision)
     depth = _depth(table, platform, precision)
@@ -55,7 +64,7 @@ def products(table: Table, platform: Platform, precision: Precision) -> tuple[Ar
         tiles = table.count * np.ceil(table.m / rows) * np.ceil(table.n / columns)
         split = np.clip(np.floor(units.units / tiles), 1, np.maximum(1, depth // SPLIT_DEPTH))
         waves = np.ceil(tiles * split / units.units)
-        steps = np.ceil(depth / split / units.depth) * units.depth
+        steps = np.ceil(depth / split / units.depth) * units.depth + units.fill
         time = table.share * waves * units.units * (2.0 * rows * columns) * steps / rate
         fed = table.share * tiles * (rows + columns) * depth * table.width
         if platform.kind == "cpu":
@@ -70,13 +79,15 @@ def _or_vector(table: Table, platform: Platform, best: Array, fed: Array) -> tup
     if not table.grouped.any():
         return best, fed, nothing, nothing
     taps = table.count * table.m * table.channels * table.taps
-    alone = np.maximum(2 * taps * table.n / platform.vector.peak["fp32"], taps / platform.vector.loads)
+    an_output, a_tap = DIRECT[platform.kind]
+    issued = taps * (table.n - 1 + a_tap) + table.count * table.m * table.n * an_output
+    alone = np.maximum(issued / platform.vector.issue, taps / platform.vector.loads)
     nearest = platform.memory[0].bandwidth * platform.memory[0].achievable
     vector = table.grouped & (alone < np.maximum(best, fed / nearest))
     return (
         np.where(vector, 0.0, best),
         np.where(vector, 0.0, fed),
-        np.where(vector, taps * table.n, 0.0),
+        np.where(vector, issued, 0.0),
         np.where(vector, taps, 0.0),
     )
 

@@ -8,9 +8,13 @@ import msgspec
 from modelwright.hardware.arithmetic import SCORE_INSTRUCTIONS, instructions
 from modelwright.hardware.fusion import Graph, fuse, resolve
 from modelwright.hardware.precision import Assignment, Cast, assign
-from modelwright.records import Execution, Operator, Platform, Policy, Product, Workload
+from modelwright.records import Execution, Operator, Platform, Policy, Product, Tensor, Workload
 
 _NEEDS_ROW_MAJOR = frozenset({"layer_norm", "group_norm", "softmax", "log_softmax", "native_layer_norm"})
+
+
+SECTOR = 32
+"""Bytes that a GPU's second-level cache moves at least."""
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -35,7 +39,11 @@ class Multiplication(msgspec.Struct, frozen=True):
 
 
 class Kernel(msgspec.Struct, frozen=True):
-    """One launch: what it computes and what it touches, for a whole batch."""
+    """One launch: what it computes and what it touches, for a whole batch.
+
+    `scattered` counts the bytes of the memory sectors that strided access pulls from the nearest level. A `serial` kernel
+    does its vector work between its matrix work, not beside it.
+    """
 
     name: str
     layer: str
@@ -47,6 +55,8 @@ class Kernel(msgspec.Struct, frozen=True):
     instructions: float = 0.0
     special: float = 0.0
     accesses: tuple[Access, ...] = ()
+    scattered: float = 0.0
+    serial: bool = False
     host: float = 1.0
 
 
@@ -75,7 +85,7 @@ def plan(workload: Workload, platform: Platform, batch: int, policy: Policy, exe
     context = _Context(
         workload, graph, assignment, platform, execution, batch / workload.batch, _read_widths(workload, graph, assignment)
     )
-    groups = fuse(workload, graph, execution)
+    groups = fuse(workload, graph, execution, generated=platform.kind == "tpu")
     maker = {graph.root[p]: g for g, group in enumerate(groups) for i in group for p in workload.operators[i].outputs}
     results = {graph.root[p] for p in workload.outputs}
     kernels: list[Kernel] = []
@@ -154,7 +164,10 @@ def _after(context: _Context, group: Sequence[int]) -> Iterator[Kernel]:
 def _copy(context: _Context, operator: Operator, position: int, what: str, cast: Cast) -> Kernel:
     root = context.graph.root[position]
     elements = _bytes(context, position, 1)
+    tensor = context.workload.tensors[position]
+    strided = what == "copy" and _eager_gpu(context)
     return Kernel(
+        scattered=sector_bytes(tensor, (), cast.read) * elements / tensor.size if strided else 0.0,
         name=f"{operator.name}.{what}",
         layer=operator.layer,
         kind="cast" if what == "cast" else "elementwise" if what == "bias" else "copy",
@@ -214,7 +227,47 @@ def _kernel(
         instructions=sum(simple for simple, _ in work),
         special=sum(special for _, special in work),
         accesses=tuple(_accesses(context, group, number, maker, results)),
+        serial=lead.kind == "attention",
+        scattered=sum(_scattered(context, i) for i in group) if _eager_gpu(context) else 0.0,
     )
+
+
+def _eager_gpu(context: _Context) -> bool:
+    return context.execution == "eager" and context.platform.kind == "gpu"
+
+
+def _scattered(context: _Context, index: int) -> float:
+    """Sector bytes of the inputs that an element-by-element operator reads in another order than it writes."""
+    operator = context.workload.operators[index]
+    if operator.kind not in {"copy", "cast", "elementwise", "activation"}:
+        return 0.0
+    result = context.workload.tensors[operator.outputs[0]]
+    total = 0.0
+    for position in operator.inputs:
+        tensor = context.workload.tensors[position]
+        if tensor.size * 4 >= result.size and tensor.batched:
+            order = result.strides if tensor.shape == result.shape else ()
+            grown = context.scale if tensor.batched else 1.0
+            total += grown * sector_bytes(tensor, order, _width(context, index, position))
+    return total
+
+
+def sector_bytes(tensor: Tensor, order: tuple[int, ...], width: int) -> float:
+    """Bytes of 32-byte sectors that reading a tensor in another tensor's order touches; 0 where both run along one axis.
+
+    PyTorch's element-wise kernels walk their output in its memory order. Where the input's neighbours lie elsewhere,
+    every element costs a sector of its own, or as many as the output's innermost axis is long (CUDA C++ best practices
+    guide, "Strided accesses").
+    """
+    shape = tensor.shape
+    innermost = _innermost(shape, order) if order else max((a for a, n in enumerate(shape) if n > 1), default=0)
+    if not shape or tensor.strides[innermost] <= 1:
+        return 0.0
+    return tensor.size * width * min(shape[innermost], SECTOR / width)
+
+
+def _innermost(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    return min((axis for axis, length in enumerate(shape) if length > 1), key=lambda axis: strides[axis], default=0)
 
 
 def _scaled(product: Product, scale: float) -> Product:
@@ -228,6 +281,9 @@ def _scaled(product: Product, scale: float) -> Product:
 def _multiplications(context: _Context, index: int) -> Iterator[Multiplication]:
     operator = context.workload.operators[index]
     width = min((_width(context, index, p) for p in operator.inputs[:1]), default=4)
+    if operator.kind == "attention":
+        yield from _attention(context, operator, width)
+        return
     for product in operator.products:
         scaled = _scaled(product, context.scale)
         taps = math.prod(operator.window.kernel) if operator.window and not operator.window.transposed else 1
@@ -239,16 +295,32 @@ def _multiplications(context: _Context, index: int) -> Iterator[Multiplication]:
             taps=taps,
             width=width,
             grouped=operator.kind == "convolution" and scaled.count > 1,
-            share=0.5 if operator.causal else 1.0,
         )
+
+
+def _attention(context: _Context, operator: Operator, width: int) -> Iterator[Multiplication]:
+    """Both products of fused attention, padded to its blocks of queries and keys on a GPU."""
+    scores, values = (_scaled(product, context.scale) for product in operator.products)
+    share = 0.5 if operator.causal else 1.0
+    queries, keys = _blocks(context, scores)
+    yield Multiplication(scores.count, queries, keys, scores.k, 1, width, share=share)
+    yield Multiplication(values.count, queries, values.n, round(keys), 1, width, share=share)
+
+
+def _blocks(context: _Context, scores: Product) -> tuple[float, float]:
+    """Queries and keys padded to blocks of 128 (FlashAttention-2's kernel traits for heads up to 64 wide; beyond, 64 keys)."""
+    if context.platform.kind != "gpu":
+        return scores.m, scores.n
+    block = 128 if scores.k <= 64 else 64
+    return math.ceil(scores.m / 128) * 128, math.ceil(scores.n / block) * block
 
 
 def _vector_work(context: _Context, operator: Operator) -> tuple[float, float]:
     """Instructions and special results of an operator for the whole batch."""
     if operator.kind == "attention":
         scores = _scaled(operator.products[0], context.scale)
-        share = 0.5 if operator.causal else 1.0
-        count = scores.count * scores.m * scores.n * share
+        queries, keys = _blocks(context, scores)
+        count = scores.count * queries * keys * (0.5 if operator.causal else 1.0)
         return SCORE_INSTRUCTIONS * count, count
     simple, special = instructions(operator)
     if operator.kind == "pool":

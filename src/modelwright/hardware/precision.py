@@ -13,13 +13,14 @@ from modelwright.records import WIDTHS, Operator, Policy, Precision, Workload
 
 _WIDTH: dict[Precision, int] = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
 _UP = frozenset(
-    """acos asin cosh cosine_similarity cdist cumprod cumsum exp expm1 group_norm layer_norm log log2 log1p log_softmax
-    norm linalg_vector_norm pow prod reciprocal rsqrt sinh softmax softplus sum tan upsample_nearest1d
+    """acos asin cosh cosine_similarity cdist exp expm1 group_norm layer_norm log log2 log1p norm linalg_vector_norm pow
+    reciprocal rsqrt sinh softplus tan upsample_nearest1d
     upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d
     upsample_trilinear3d""".split()
 )
+_UP_INSIDE = frozenset("cumprod cumsum log_softmax prod softmax sum".split())
+"""Read at the width they come in, computed and written in fp32: autocast sets their dtype argument, no conversion runs."""
 _DOWN = frozenset({"convolution", "product", "attention", "recurrence"})
-_RAISE_TO_FP32 = frozenset({"float64", "complex64", "complex128"})
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -67,7 +68,8 @@ def _autocast(workload: Workload, low: Precision) -> Assignment:
         before = _casts(operator, workload, widths, wanted, kept) if down or up else ()
         casts.append(before)
         matrix.append(low)
-        _give(operator, workload, widths, wanted if down or up else 0)
+        fixed = down or up or operator.target in _UP_INSIDE
+        _give(operator, workload, widths, wanted if fixed else 0)
     return Assignment(tuple(widths), tuple(matrix), tuple(casts))
 
 

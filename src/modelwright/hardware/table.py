@@ -24,7 +24,7 @@ class Table:
 
     Attributes:
         starts: position of each network's first kernel (strictly increasing, the first is 0).
-        macs, instructions, special, host: a number a kernel.
+        macs, instructions, special, scattered, serial, host: a number a kernel.
         kernel, count, m, n, channels, taps, width, grouped, share: a row a matrix product.
         access_kernel, access_bytes, access_partner, access_write: a row a tensor touched; the partner is the kernel that
             touched the tensor before (a read) or will read it next (a write), or FROM_MAIN or FROM_LAST_RUN.
@@ -34,6 +34,8 @@ class Table:
     macs: Array
     instructions: Array
     special: Array
+    scattered: Array
+    serial: npt.NDArray[np.bool_]
     host: Array
     kernel: Index
     count: Array
@@ -67,6 +69,8 @@ def tabulate(plan: Plan) -> Table:
         macs=np.array([k.macs for k in kernels], dtype=float),
         instructions=np.array([k.instructions for k in kernels], dtype=float),
         special=np.array([k.special for k in kernels], dtype=float),
+        scattered=np.array([k.scattered for k in kernels], dtype=float),
+        serial=np.array([k.serial for k in kernels], dtype=bool),
         host=np.array([k.host for k in kernels], dtype=float),
         kernel=np.array([i for i, _ in rows], dtype=np.int64),
         count=np.array([m.count for _, m in rows], dtype=float),

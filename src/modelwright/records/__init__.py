@@ -1,5 +1,17 @@
 """Frozen values: all that travels between rooms, and how they are written down."""
 
+from modelwright.records.architecture import (
+    Architecture,
+    Bottleneck,
+    ConvStem,
+    MBConv,
+    PatchStem,
+    PoolHead,
+    Stage,
+    TokenHead,
+    TokenStem,
+    Transformer,
+)
 from modelwright.records.codec import convert, from_json, from_toml, to_json, to_toml, write_whole
 from modelwright.records.estimate import Estimate, KernelEstimate
 from modelwright.records.measurement import Device, Measurement
@@ -18,6 +30,9 @@ from modelwright.records.workload import WIDTHS, Kind, Operator, Product, Role, 
 
 __all__ = [
     "WIDTHS",
+    "Architecture",
+    "Bottleneck",
+    "ConvStem",
     "Device",
     "Energy",
     "Estimate",
@@ -25,16 +40,23 @@ __all__ = [
     "KernelEstimate",
     "Kind",
     "Launch",
+    "MBConv",
     "MatrixUnits",
     "Measurement",
     "MemoryLevel",
     "Operator",
+    "PatchStem",
     "Platform",
     "Policy",
+    "PoolHead",
     "Precision",
     "Product",
     "Role",
+    "Stage",
     "Tensor",
+    "TokenHead",
+    "TokenStem",
+    "Transformer",
     "VectorUnits",
     "Window",
     "Workload",

@@ -223,7 +223,8 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: the word for it on the command line.
         input: shape of one sample: (channels, height, width), or (length,) of token numbers.
         classes: width of the classifier's output.
-        dropout: in training, before a pooling head's classifier; in transformers after the embeddings and on each branch.
+        dropout: in training, before a pooling head's classifier; in transformers after the positions are added, and at
+            the end of each branch.
         survival: in training, a residual branch of block i of n is kept with probability 1 - (1 - survival) * i / n
             (stochastic depth: 2016, arXiv 1603.09382).
         norm_epsilon: of all normalisations.

@@ -60,6 +60,7 @@ def convert(data: Any, kind: type[R], *, where: str = "", error: type[RecordErro
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as failure:
         message, _, path = str(failure).partition(" - at `")
+        path = path.rpartition("` in `")[2].partition("[...]")[0]  # of a table's keys and values msgspec tells no more
         key = path.rstrip("`").removeprefix("$").removeprefix(".")
         place = " ".join(part for part in (where or kind.__name__, f"key {key!r}" if key else "") if part)
         rule = message[:1].lower() + message[1:]
@@ -98,6 +99,6 @@ def _at(data: Any, key: str) -> Any:
 def _without_none(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _without_none(value) for key, value in data.items() if value is not None}
-    if isinstance(data, list):
+    if isinstance(data, list | tuple):
         return [_without_none(value) for value in data]
     return data

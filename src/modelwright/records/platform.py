@@ -23,6 +23,7 @@ class MatrixUnits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tiles: output tiles (rows, columns) that one unit works on at a time; a product is padded to the best of them.
         depth: the inner dimension is padded to a multiple of this.
         peak: dense FLOP/s of the whole chip a precision, accumulating in fp32 (int32 for int8).
+        fill: inner elements' worth of time that a tile spends on filling and draining its pipeline.
         channels: input channels of a convolution are padded to a multiple of this before its taps multiply them.
         achievable: share of the peak that large products reach, as published or measured.
     """
@@ -31,6 +32,7 @@ class MatrixUnits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tiles: Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(min_length=1)]
     depth: Count
     peak: dict[Precision, Positive]
+    fill: Annotated[int, msgspec.Meta(ge=0)] = 0
     channels: Count = 1
     achievable: Fraction = 1.0
 
@@ -42,11 +44,18 @@ class VectorUnits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         peak: FLOP/s of the whole chip a precision, a fused multiply-add counted as two.
         special: transcendental results (exp, reciprocal ...) per second.
         loads: single values that all lanes together can fetch from their nearest memory per second.
+        fma: a multiply-add is one instruction; otherwise it is two, and the peak counts single operations.
     """
 
     peak: dict[Precision, Positive]
     special: Positive
     loads: Positive
+    fma: bool = True
+
+    @property
+    def issue(self) -> float:
+        """Instructions per second, all lanes together."""
+        return self.peak["fp32"] / 2 if self.fma else self.peak["fp32"]
 
 
 class MemoryLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
