@@ -1,4 +1,4 @@
-"""EfficientNet and EfficientNet-X B0-B7 on a CUDA device: bf16, batch 1, 8 and 128, eager, compiled and as a CUDA graph.
+"""EfficientNet and EfficientNet-X B0-B7 on a CUDA device: bf16; batch 1, 8, 128; eager, compiled and as a CUDA graph.
 
 Rows go to benchmarks/results/gpu-efficientnets-DEVICE.csv as they are taken; what the file holds is not repeated.
 Networks of one size and batch take turns. Without a CUDA device this says so, and ends with code 2.
@@ -57,15 +57,18 @@ def main() -> int:
     def take(subjects: Sequence[Subject]) -> Sequence[Measurement]:
         return measure(subjects, protocol, commit=version, report=lambda message: print(message, flush=True))
 
-    for group in groups(arguments.device, arguments.largest):
+    def fits(subjects: list[Subject]) -> bool:
         try:
-            resume([group], take, path)
-        except CapacityError:
+            resume([subjects], take, path)
+        except CapacityError as error:
+            print(f"left out: {error}", flush=True)
+            return False
+        return True
+
+    for group in groups(arguments.device, arguments.largest):
+        if not fits(group):
             for subject in group:
-                try:
-                    resume([[subject]], take, path)
-                except CapacityError as error:
-                    print(f"left out: {error}", flush=True)
+                fits([subject])
     print(f"wrote {path}")
     return 0
 

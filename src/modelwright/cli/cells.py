@@ -1,6 +1,6 @@
 """Tables on a terminal: as wide as their words, never cut off."""
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -12,8 +12,8 @@ def show_table(data: Data, title: str = "") -> None:
     """Print rows under headings, after a title if there is one; a reader that is no terminal gets whole lines too."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in data.headings:
-        side = "right" if heading.startswith(">") else "left"
-        table.add_column(heading.removeprefix(">"), justify="right" if side == "right" else "left", no_wrap=True)
+        justify: JustifyMethod = "right" if heading.startswith(">") else "left"
+        table.add_column(heading.removeprefix(">"), justify=justify, no_wrap=True)
     for row in data.rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console()

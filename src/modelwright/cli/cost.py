@@ -11,7 +11,8 @@ from modelwright.cli.request import add_form, add_networks, add_setting, check_p
 from modelwright.hardware.catalogue import platform
 from modelwright.hardware.model import check, estimate
 from modelwright.records import Estimate, Platform
-from modelwright.report.cost import comparison, cost_page
+from modelwright.report.comparison import comparison
+from modelwright.report.cost import cost_page
 from modelwright.report.layers import layers
 from modelwright.report.markup import Data
 from modelwright.report.provenance import unknown_operators
@@ -27,6 +28,7 @@ _EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare networks, platforms, setting and form."""
+    parser.usage = "modelwright cost ARCH [ARCH ...] [--platform NAME ...] [--batch N ...] [options]"
     parser.epilog = _EXAMPLES
     add_networks(parser)
     parser.add_argument(

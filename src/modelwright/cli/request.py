@@ -30,7 +30,7 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SHAPE",
-        help="an example input of a module, such as 1x3x224x224 or 1x1024:int64; once an argument",
+        help="an example input of a module, such as 1x3x224x224 or 1x1024:int64; repeat for further arguments",
     )
     parser.add_argument("--channels-last", action="store_true", help="keep four-axis tensors in N,H,W,C memory order")
     parser.add_argument("--no-cache", action="store_true", help="trace again, and keep nothing")

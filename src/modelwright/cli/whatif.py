@@ -20,7 +20,7 @@ from modelwright.report.whatif import outcome, whatif_page
 
 _EXAMPLES = """examples:
   modelwright whatif efficientnet-x-b0 --platform tpu-v4i --set hbm.bandwidth=2x
-  modelwright whatif resnet-50 --platform h200 --sweep hbm.bandwidth=0.5x,1x,2x --sweep l2.capacity=1x,2x,4x
+  modelwright whatif resnet-50 --platform h200 --batch 64 --sweep hbm.bandwidth=0.5x,1x --sweep l2.capacity=1x,2x,4x
 
 A key is one of those that `modelwright platform show` lists; a value is a number in its unit (900GB/s, 64MiB, 3us), a
 factor (2x) or a change (+10%)."""
@@ -28,6 +28,9 @@ factor (2x) or a change (+10%)."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare networks, the platform, its changes, setting and form."""
+    parser.usage = (
+        "modelwright whatif ARCH [ARCH ...] --platform NAME [--set KEY=VALUE ...] [--sweep KEY=V1,V2,... ...] [options]"
+    )
     parser.epilog = _EXAMPLES
     add_networks(parser)
     parser.add_argument("--platform", required=True, metavar="NAME", help="a platform, or a .toml file that holds one")

@@ -95,7 +95,7 @@ def schedule(table: Table, needs: Seconds, platform: Platform, execution: Execut
     bound = needed.argmax(axis=0)
     device = work + launch.kernel
     host = table.host * pace
-    if platform.kind == "cpu":
+    if platform.kind == "cpu" or not len(device):
         latency = device + host
     else:
         latency = _overlap(device, host, table)
@@ -114,7 +114,7 @@ def _overlap(device: Array, host: Array, table: Table) -> Array:
     if len(edges) == 2:
         stalls = np.maximum.accumulate(slack)
     else:
-        span = slack.max(initial=0.0) - slack.min(initial=0.0) + 1.0
+        span = slack.max() - slack.min()
         lifted = slack + span * table.networks  # networks apart, so that one pass serves all
         stalls = np.maximum.accumulate(lifted) - span * table.networks
     end = stalls + done

@@ -127,11 +127,18 @@ def traffic(table: Table, platform: Platform) -> tuple[Array, Array]:
         np.where(table.access_partner == FROM_LAST_RUN, run[network], between),
     )
     memory = np.zeros((len(platform.memory), kernels))
-    beyond = table.access_bytes
-    passing = np.zeros(kernels)
+    passed = passing(table.access_bytes, distance, platform)
     for number, level in enumerate(platform.memory):
-        passing = np.bincount(table.access_kernel, beyond, kernels)
-        memory[number] = passing / (level.bandwidth * level.achievable)
+        memory[number] = np.bincount(table.access_kernel, passed[number], kernels) / (level.bandwidth * level.achievable)
+    return memory, np.bincount(table.access_kernel, passed[-1], kernels)
+
+
+def passing(touched: Array, distance: Array, platform: Platform) -> Array:
+    """Bytes of every access that pass each memory level (a row a level), by the bytes touched since its data last was."""
+    passed = np.empty((len(platform.memory), len(touched)))
+    beyond = touched
+    for number, level in enumerate(platform.memory):
+        passed[number] = beyond
         kept = np.clip(2.0 - distance / level.capacity, 0.0, 1.0) if level.keeps else 0.0
-        beyond = np.minimum(beyond, table.access_bytes * (1.0 - kept))
-    return memory, passing
+        beyond = np.minimum(beyond, touched * (1.0 - kept))
+    return passed

@@ -61,11 +61,12 @@ class Kernel(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All kernels of a workload in order, with what residency needs: which roots are weights, which are inputs."""
+    """All kernels of a workload in order, with what residency needs: roots of weights, of inputs and of results."""
 
     kernels: tuple[Kernel, ...]
     weights: frozenset[int]
     inputs: frozenset[int]
+    results: frozenset[int] = frozenset()
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -99,6 +100,7 @@ def plan(workload: Workload, platform: Platform, batch: int, policy: Policy, exe
         tuple(kernels),
         frozenset(i for i, tensor in enumerate(workload.tensors) if not tensor.batched),
         frozenset(i for i, role in enumerate(roles) if role == "input"),
+        frozenset(results),
     )
 
 
@@ -136,11 +138,11 @@ def _before(context: _Context, index: int) -> Iterator[Kernel]:
     """Kernels that must run first: precision conversions, and copies into the memory order that an operator insists on."""
     operator = context.workload.operators[index]
     for cast in context.assignment.casts[index]:
-        weight = context.workload.tensors[cast.tensor].role == "weight"
-        if context.execution == "eager" or weight:
+        given = context.workload.tensors[context.graph.root[cast.tensor]].role != "activation"  # no producer to join
+        if context.execution == "eager" or given:
             yield _copy(context, operator, cast.tensor, "cast", cast)
     if context.execution != "engine":
-        for position in _reordered(operator, context.workload):
+        for position in _reordered(operator, context.workload, gpu=context.platform.kind == "gpu"):
             width = _width(context, index, position)
             yield _copy(context, operator, position, "copy", Cast(position, width, width))
     if _changes_layout(context, operator):
@@ -149,12 +151,15 @@ def _before(context: _Context, index: int) -> Iterator[Kernel]:
 
 
 def _after(context: _Context, group: Sequence[int]) -> Iterator[Kernel]:
-    """Kernels that eager mode runs behind a convolution: the way back to its memory order, and adding the bias."""
+    """Kernels that eager mode runs behind: the way back to a memory order, and adding a convolution's bias."""
     for index in group:
         operator = context.workload.operators[index]
+        width = context.assignment.widths[operator.outputs[0]]
+        if operator.target == "group_norm" and _eager_gpu(context):
+            if context.workload.tensors[operator.inputs[0]].channels_last:  # CUDA's kernel writes row-major order
+                yield _copy(context, operator, operator.outputs[0], "copy", Cast(operator.outputs[0], width, width))
         if operator.kind != "convolution":
             continue
-        width = context.assignment.widths[operator.outputs[0]]
         if _changes_layout(context, operator):
             yield _copy(context, operator, operator.outputs[0], "layout", Cast(operator.outputs[0], width, width))
         if context.execution == "eager" and context.platform.kind == "gpu" and len(operator.inputs) > 2:
@@ -178,11 +183,12 @@ def _copy(context: _Context, operator: Operator, position: int, what: str, cast:
     )
 
 
-def _reordered(operator: Operator, workload: Workload) -> Iterator[int]:
+def _reordered(operator: Operator, workload: Workload, *, gpu: bool) -> Iterator[int]:
     """Inputs that an operator copies into row-major order before it runs."""
     if operator.target in _NEEDS_ROW_MAJOR:
         first = workload.tensors[operator.inputs[0]]
-        if not first.contiguous and not (operator.target == "group_norm" and first.channels_last):
+        kept = operator.target == "group_norm" and first.channels_last and not gpu
+        if not first.contiguous and not kept:
             yield operator.inputs[0]
     elif operator.kind == "product" and operator.target != "einsum":
         for position in operator.inputs[:2]:

@@ -2,7 +2,8 @@
 
 Under "amp" (fp16) and "amp-bf16" the rules are those of torch.autocast for CUDA, as listed in PyTorch's reference
 "Autocast Op Reference": matrix work casts its inputs down, a list of sensitive operators casts them up, the rest
-promotes to the widest input.
+promotes to the widest input. "amp-fast-norm" is "amp" with layer and group normalisation kept in fp16, as timm's fast norm
+and NVIDIA's Apex run them.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,10 @@ import msgspec
 from modelwright.records import WIDTHS, Operator, Policy, Precision, Workload
 
 _WIDTH: dict[Precision, int] = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
+AUTOCAST: dict[str, Precision] = {"amp": "fp16", "amp-bf16": "bf16", "amp-fast-norm": "fp16"}
+"""Policy -> the precision that it casts matrix work to."""
+
+_DOWN_NORMS = frozenset({"layer_norm", "group_norm"})
 _UP = frozenset(
     """acos asin cosh cosine_similarity cdist exp expm1 group_norm layer_norm log log2 log1p norm linalg_vector_norm pow
     reciprocal rsqrt sinh softplus tan upsample_nearest1d
@@ -41,8 +46,9 @@ class Assignment(msgspec.Struct, frozen=True):
 
 def assign(workload: Workload, policy: Policy) -> Assignment:
     """Give every tensor a width and every operator a precision under the policy."""
-    if policy in ("amp", "amp-bf16"):
-        return _autocast(workload, "fp16" if policy == "amp" else "bf16")
+    if policy in AUTOCAST:
+        down = _DOWN_NORMS if policy == "amp-fast-norm" else frozenset()
+        return _autocast(workload, AUTOCAST[policy], down)
     width = _WIDTH[policy]
     widths = tuple(width if tensor.floating else WIDTHS.get(tensor.dtype, 4) for tensor in workload.tensors)
     nothing: tuple[Cast, ...] = ()
@@ -51,10 +57,10 @@ def assign(workload: Workload, policy: Policy) -> Assignment:
 
 def matrix_precision(policy: Policy) -> Precision:
     """The precision in which a policy multiplies matrices."""
-    return {"amp": "fp16", "amp-bf16": "bf16"}.get(policy, policy)  # type: ignore[return-value]  # the rest are precisions
+    return AUTOCAST.get(policy, policy)  # type: ignore[return-value]  # what is no policy is a precision
 
 
-def _autocast(workload: Workload, low: Precision) -> Assignment:
+def _autocast(workload: Workload, low: Precision, more_down: frozenset[str]) -> Assignment:
     widths = [
         min(4, WIDTHS.get(tensor.dtype, 4)) if tensor.floating else WIDTHS.get(tensor.dtype, 4)
         for tensor in workload.tensors
@@ -63,7 +69,8 @@ def _autocast(workload: Workload, low: Precision) -> Assignment:
     matrix: list[Precision] = []
     casts = []
     for operator in workload.operators:
-        down, up = operator.kind in _DOWN or operator.target == "prelu", operator.target in _UP
+        down = operator.kind in _DOWN or operator.target == "prelu" or operator.target in more_down
+        up = operator.target in _UP and not down
         wanted = 2 if down else 4
         before = _casts(operator, workload, widths, wanted, kept) if down or up else ()
         casts.append(before)

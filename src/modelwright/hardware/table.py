@@ -63,7 +63,7 @@ def tabulate(plan: Plan) -> Table:
     """One network's kernels as columns."""
     kernels = plan.kernels
     rows = [(i, m) for i, kernel in enumerate(kernels) for m in kernel.multiplications]
-    accesses = _partners(plan)
+    accesses = partners(plan)
     return Table(
         starts=np.zeros(1, dtype=np.int64),
         macs=np.array([k.macs for k in kernels], dtype=float),
@@ -88,7 +88,7 @@ def tabulate(plan: Plan) -> Table:
     )
 
 
-def _partners(plan: Plan) -> list[tuple[int, float, int, bool]]:
+def partners(plan: Plan) -> list[tuple[int, float, int, bool]]:
     """Every access with the kernel it shares its tensor with: a row is (kernel, bytes, partner, write)."""
     rows: list[list[float]] = []
     touched: dict[int, int] = {}
@@ -101,7 +101,7 @@ def _partners(plan: Plan) -> list[tuple[int, float, int, bool]]:
                 continue
             partner = touched.get(access.root, FROM_LAST_RUN if access.root in plan.weights else FROM_MAIN)
             rows.append([number, access.bytes, partner, False])
-            if access.root in written:
+            if access.root in written and access.root not in plan.results:
                 rows[written.pop(access.root)][2] = number
         for access in kernel.accesses:
             touched[access.root] = number

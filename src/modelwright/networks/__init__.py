@@ -7,7 +7,7 @@ from modelwright.registry import load
 
 if TYPE_CHECKING:
     from modelwright.networks.build import Network, build
-    from modelwright.networks.measure import measure
+    from modelwright.networks.measuring import measure
     from modelwright.networks.trace import trace
 
 __all__ = ["Network", "architecture", "architecture_names", "build", "measure", "trace"]
@@ -15,7 +15,7 @@ __all__ = ["Network", "architecture", "architecture_names", "build", "measure", 
 _LATER = {
     "Network": "modelwright.networks.build:Network",
     "build": "modelwright.networks.build:build",
-    "measure": "modelwright.networks.measure:measure",
+    "measure": "modelwright.networks.measuring:measure",
     "trace": "modelwright.networks.trace:trace",
 }
 

@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from msgspec.structs import replace as replace_fields
 
 from modelwright.clock import Clock, SystemClock
 from modelwright.errors import MeasurementError, SettingError
-from modelwright.hardware.catalogue import parse_platform, platform, source_of
+from modelwright.hardware.catalogue import claims, parse_platform, platform, source_of
 from modelwright.networks.measuring.ambience import ambience, device_of
 from modelwright.networks.measuring.fitting import Observed, extents, launch, levels, peaks, rate, vector
 from modelwright.networks.measuring.machine import Cache, caches, load_average, main_memory, name_of
 from modelwright.networks.measuring.setting import Setting, check
 from modelwright.networks.microbenchmarks import Bench, observe
-from modelwright.records import MatrixUnits, MemoryLevel, Platform, Policy, convert, to_toml
+from modelwright.records import MemoryLevel, Platform, Policy, convert, to_toml
 from modelwright.records.platform import Name
 
 TEMPLATES = {
@@ -29,8 +30,8 @@ TEMPLATES = {
 """CUDA compute capability -> the shipped platform whose tiles a card of that capability shares."""
 
 _CACHE_A_CPU = 2.0**20
+_MEASURED = ("matrix.units", "matrix.peak", "matrix.achievable")
 _BUSY = 0.25
-_STRUCTURE = ("matrix.tiles", "matrix.depth", "matrix.channels")
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,7 @@ def fit(name: str, machine: Machine, seen: Observed, dense: dict[str, float], ho
     start = launch(seen)
     overhead = start.kernel if seen.on_vector_units else start.eager + start.kernel
     memory, changed = levels(machine.capacities, seen.streams, overhead)
-    matrix = MatrixUnits(
-        units=machine.units,
-        tiles=template.matrix.tiles,
-        depth=template.matrix.depth,
-        peak=peaks(seen),
-        channels=template.matrix.channels,
-    )
+    matrix = replace_fields(template.matrix, units=machine.units, peak=peaks(seen), achievable=1.0)
     wanted: tuple[Policy, ...] = (template.precision, "fp16", "fp32")
     return Platform(
         name=name,
@@ -178,7 +173,8 @@ def _sources(machine: Machine, seen: Observed, memory: Sequence[MemoryLevel], ho
     template = machine.template
     units = "streaming multiprocessors, by the CUDA driver" if seen.on_vector_units else "threads that torch uses"
     sources = {"matrix.units": f"{how}: {units}"}
-    sources |= {key: f"as {template.name}: {source_of(template, key) or 'its default'}" for key in _STRUCTURE}
+    structure = (key for key in claims(template) if key.startswith("matrix.") and not key.startswith(_MEASURED))
+    sources |= {key: f"as {template.name}: {source_of(template, key)}" for key in structure}
     sources |= {
         "matrix.peak": f"{how}: the best of square products with sides from 128 on",
         "vector.peak": f"{how}: the best of fp32 products, element-wise multiply-adds, and depthwise convolutions",
@@ -202,7 +198,7 @@ def _launch_sources(seen: Observed, how: str) -> dict[str, str]:
         kernel = f"{how}: a replayed graph of tiny kernels, seconds a kernel"
         graph, program = f"{how}: the same, host time a kernel", f"{how}: the same, at no kernels"
     return {
-        "launch.eager": f"{how}: a chain of activations on eight values, seconds an operator",
+        "launch.eager": f"{how}: tiny convolutions, normalisations and activations, seconds an operator",
         "launch.compiled": compiled,
         "launch.graph": graph,
         "launch.kernel": kernel,

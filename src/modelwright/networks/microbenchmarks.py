@@ -208,11 +208,11 @@ def _exponential(source: torch.Tensor, target: torch.Tensor) -> Call:
 
 
 def _dispatch(bench: Bench) -> float:
-    """Seconds an operator of a chain of modules on next to no data."""
-    kernels = 16
-    chain = nn.Sequential(*(nn.Hardtanh() for _ in range(kernels))).eval()
-    x = _random((8,), bench.device)
-    return bench.issue(lambda: chain(x), kernels) / kernels
+    """Seconds an operator of a chain of convolutions, normalisations and activations on next to no data."""
+    parts = (part for _ in range(6) for part in (nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.Hardtanh()))
+    chain = nn.Sequential(*parts).to(bench.device).eval()
+    x = _random((1, 8, 1, 1), bench.device)
+    return bench.issue(lambda: chain(x), len(chain)) / len(chain)
 
 
 def _region(bench: Bench) -> float:

@@ -1,7 +1,7 @@
 """The matrix products inside ATen operators, from their tensors' shapes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelwright.records import Product, Window
@@ -37,11 +37,36 @@ def convolution(shapes: Sequence[Shape], arguments: dict[str, Any], output: Shap
     return (product,), window
 
 
+def plain(
+    target: str, arguments: Mapping[str, Any], shapes: Sequence[Shape], batched: Sequence[bool]
+) -> tuple[Product, ...]:
+    """Products of matrices, by the operator's name; none where the operands do not say."""
+    if target in {"addmm", "baddbmm", "addbmm"}:
+        shapes, batched = shapes[1:], batched[1:]
+    if target == "einsum":
+        return einsum(str(arguments["equation"]), shapes, batched)
+    if len(shapes) < 2:
+        return ()
+    if target in {"linear", "inner"}:
+        return linear(shapes, batched)
+    if target == "tensordot":
+        return tensordot(shapes, batched, arguments["dims_self"])
+    if target == "bilinear":
+        left, right, weight = shapes[:3]
+        return (Product(1, math.prod(left[:-1]), weight[0], left[-1] * right[-1], "m" if batched[0] else ""),)
+    return matmul(shapes, batched)
+
+
 def linear(shapes: Sequence[Shape], batched: Sequence[bool]) -> tuple[Product, ...]:
-    """x (..., k) by w (n, k)."""
+    """x (..., k) by w (..., k): every row of one with every row of the other."""
     source, weight = shapes[0], shapes[1]
-    n = weight[0] if len(weight) == 2 else 1
-    return (Product(1, math.prod(source[:-1]), n, source[-1], "m" if batched[0] else ""),)
+    return _single(math.prod(source[:-1]), math.prod(weight[:-1]), source[-1], batched)
+
+
+def tensordot(shapes: Sequence[Shape], batched: Sequence[bool], axes: Sequence[int]) -> tuple[Product, ...]:
+    """Some axes of the first operand against as many of the second."""
+    k = math.prod(shapes[0][axis] for axis in axes)
+    return _single(math.prod(shapes[0]) // k, math.prod(shapes[1]) // k, k, batched)
 
 
 def matmul(shapes: Sequence[Shape], batched: Sequence[bool]) -> tuple[Product, ...]:
@@ -50,28 +75,54 @@ def matmul(shapes: Sequence[Shape], batched: Sequence[bool]) -> tuple[Product, .
     a = (1, *a) if len(a) == 1 else a
     b = (*b, 1) if len(b) == 1 else b
     m, k, n = a[-2], a[-1], b[-1]
-    if math.prod(b[:-2]) == 1:
-        return (Product(1, math.prod(a[:-1]), n, k, _growth(batched, rows=batched[0] and not batched[1])),)
+    if len(b) == 2:
+        return _single(math.prod(a[:-1]), n, k, batched)
     lead_a, lead_b = (1,) * (len(b) - len(a)) + a[:-2], (1,) * (len(a) - len(b)) + b[:-2]
     count = math.prod(max(x, y) for x, y in zip(lead_a, lead_b, strict=True))
-    return (Product(count, m, n, k, _growth(batched, rows=False)),)
+    return (Product(count, m, n, k, "count" if any(batched[:2]) else ""),)
 
 
 def einsum(equation: str, shapes: Sequence[Shape], batched: Sequence[bool]) -> tuple[Product, ...]:
-    """A two-operand contraction: axes in both operands and the result count, one-sided ones are rows or columns."""
-    sides, _, result = equation.replace(" ", "").partition("->")
-    terms = sides.split(",")
-    if len(terms) != 2 or "." in equation:
-        return ()
-    size = {axis: length for term, shape in zip(terms, shapes, strict=False) for axis, length in zip(term, shape, strict=True)}
-    left, right, kept = set(terms[0]), set(terms[1]), set(result)
+    """A contraction, its operands taken from left to right: each step one product.
+
+    Axes that both sides have and that are still needed count the products; those of one side are rows or columns.
+    """
+    terms, result = _terms(equation, shapes)
+    size: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        for axis, length in zip(term, shape, strict=True):
+            size[axis] = max(size.get(axis, 1), length)
 
     def extent(axes: set[str]) -> int:
         return math.prod(size[axis] for axis in axes)
 
-    count, k = extent(left & right & kept), extent((left & right) - kept)
-    return (Product(count, extent((left - right) & kept), extent((right - left) & kept), k,
-                    _growth(batched, rows=count == 1 and batched[0] and not batched[1])),)  # fmt: skip
+    found: list[Product] = []
+    left, grown = set(terms[0]), batched[0]
+    for number, term in enumerate(terms[1:], start=1):
+        right = set(term)
+        needed = set(result).union(*terms[number + 1 :])
+        count, k = extent(left & right & needed), extent((left & right) - needed)
+        m, n = extent((left - right) & needed), extent((right - left) & needed)
+        if grown != batched[number]:  # the batch is an axis of one side alone
+            m, n = (m, n) if grown else (n, m)
+            found.append(Product(count, m, n, k, "m"))
+        else:
+            found.append(Product(count, m, n, k, "count" if grown else ""))
+        left, grown = (left | right) & needed, grown or batched[number]
+    return tuple(found)
+
+
+def _terms(equation: str, shapes: Sequence[Shape]) -> tuple[list[str], str]:
+    """One letter an axis: each operand's and the result's, with dots spelled out and a missing result filled in."""
+    sides, arrow, result = equation.replace(" ", "").partition("->")
+    terms = sides.split(",")
+    dots = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)]
+    spelled = "".join(chr(0x100 + axis) for axis in range(max(dots), 0, -1))  # the last axis first: they align there
+    terms = [term.replace("...", spelled[len(spelled) - n :]) for term, n in zip(terms, dots, strict=True)]
+    if arrow:
+        return terms, result.replace("...", spelled)
+    letters = "".join(terms)
+    return terms, spelled + "".join(axis for axis in sorted(set(letters)) if letters.count(axis) == 1)
 
 
 def attention(shapes: Sequence[Shape]) -> tuple[Product, ...]:
@@ -87,7 +138,7 @@ def attention(shapes: Sequence[Shape]) -> tuple[Product, ...]:
 def recurrence(gates: int, source: Shape, weights: Sequence[Shape], batch_first: bool) -> tuple[Product, ...]:
     """LSTM, GRU or RNN: for each weight pair one product over all steps for the inputs and one a step for the state."""
     steps, batch = (source[1], source[0]) if batch_first else (source[0], source[1])
-    found = []
+    found: list[Product] = []
     for weight in (shape for shape in weights if len(shape) == 2):
         recurrent = weight[0] == gates * weight[1] and bool(found) and found[-1].count == 1
         rows = (steps, batch) if recurrent else (1, steps * batch)
@@ -95,10 +146,18 @@ def recurrence(gates: int, source: Shape, weights: Sequence[Shape], batch_first:
     return tuple(found)
 
 
-def _growth(batched: Sequence[bool], *, rows: bool) -> Any:
-    if not any(batched[:2]):
-        return ""
-    return "m" if rows else "count"
+def cell(source: Shape, weights: Sequence[Shape]) -> tuple[Product, ...]:
+    """One step of a recurrence: a product with the input's weights and one with the state's."""
+    rows = math.prod(source[:-1])
+    return tuple(Product(1, rows, weight[0], weight[1], "m") for weight in weights if len(weight) == 2)
+
+
+def _single(m: int, n: int, k: int, batched: Sequence[bool]) -> tuple[Product, ...]:
+    """One product (m x k) by (k x n); rows are what grows with the batch, so the sides change places if they must."""
+    left, right = batched[:2]
+    if right and not left:
+        m, n = n, m
+    return (Product(1, m, n, k, "" if not (left or right) else "count" if left and right else "m"),)
 
 
 def _spread(value: Any, axes: int) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from modelwright.errors import TraceError
 from modelwright.networks import products
 from modelwright.networks.aten import KINDS, SOMETIMES_COPIES
 from modelwright.records import Kind, Operator, Product, Role, Tensor, Window, Workload
@@ -14,6 +15,7 @@ Value = int | tuple[Any, ...] | None  # a position in the list of tensors, sever
 
 _ROLES: dict[str, Role] = {"PARAMETER": "weight", "BUFFER": "buffer", "CONSTANT_TENSOR": "buffer", "USER_INPUT": "input"}
 _GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+_STATES = {"lstm": 2, "lstm_cell": 2}
 
 
 class Recorder:
@@ -72,7 +74,8 @@ class Recorder:
             return
         inputs = tuple(self._positions((node.args, node.kwargs)))
         batched = any(self.tensors[position].batched for position in inputs)
-        value = self._store(node.meta.get("val"), role="activation", batched=batched)
+        place = f"{_layer(node)} ({node.target})".lstrip()
+        value = self._store(node.meta.get("val"), role="activation", batched=batched, place=place)
         self._values[node] = value
         outputs = tuple(_flat(value))
         if outputs:
@@ -90,12 +93,12 @@ class Recorder:
         overload = node.target
         schema = getattr(overload, "_schema", None)
         full = schema.name.split("::")[-1] if schema else str(overload)
-        target = full.rstrip("_") or full
         in_place = full.endswith("_") and not full.startswith("__")
+        target = full.removesuffix("_") if in_place else full
         kind: Kind = KINDS.get(target, "unknown")
         if target in SOMETIMES_COPIES:
             kind = _free_or_not(node, target)
-        if target == "type_as" or (target == "to" and kind != "view"):
+        if target in {"to", "type_as"} and kind != "view":
             kind = "cast"
         arguments = _named(node, schema)
         found, window = self._products(kind, target, node, arguments)
@@ -132,27 +135,27 @@ class Recorder:
             return (), window
         if kind == "attention":
             return products.attention(shapes), None
-        if kind == "recurrence" and target in _GATES:
-            weights = shapes[3:] if target == "lstm" else shapes[2:]
+        if kind == "recurrence":
+            weights = shapes[1 + _STATES.get(target, 1) :]
+            if target not in _GATES:
+                return products.cell(shapes[0], weights), None
             return products.recurrence(_GATES[target], shapes[0], weights, bool(arguments.get("batch_first"))), None
-        if kind != "product":
-            return (), None
-        if target == "linear":
-            return products.linear(shapes, batched), None
-        if target == "einsum":
-            return products.einsum(str(node.args[0]), shapes, batched), None
-        if target in {"addmm", "baddbmm", "addbmm"}:
-            shapes, batched = shapes[1:], batched[1:]
-        return (products.matmul(shapes, batched) if len(shapes) >= 2 else ()), None
+        return (products.plain(target, arguments, shapes, batched) if kind == "product" else ()), None
 
-    def _store(self, value: Any, *, role: Role, batched: bool) -> Value:
+    def _store(self, value: Any, *, role: Role, batched: bool, place: str = "") -> Value:
         if isinstance(value, torch.Tensor):
+            if not all(isinstance(axis, int) for axis in (*value.shape, *value.stride())):
+                raise TraceError(
+                    f"the shape of every tensor must follow from the inputs' shapes, not from their values ({value.shape})",
+                    where=place,
+                    way_out="Replace masks and `nonzero` by torch.where, or trace the submodules on their own.",
+                )
             shape = tuple(int(axis) for axis in value.shape)
             strides = tuple(int(step) for step in value.stride())
             self.tensors.append(Tensor(shape, str(value.dtype).removeprefix("torch."), role, batched, strides))
             return len(self.tensors) - 1
         if isinstance(value, list | tuple):
-            return tuple(self._store(part, role=role, batched=batched) for part in value)
+            return tuple(self._store(part, role=role, batched=batched, place=place) for part in value)
         return None
 
     def _value(self, argument: Any) -> Value:

@@ -11,12 +11,15 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
 
 from modelwright.errors import ShapeError, TraceError
 from modelwright.networks.recorder import Recorder
 from modelwright.records import Workload
 
 Inputs = torch.Tensor | Sequence[Any] | Mapping[str, Any]
+
+_LOGGERS = ("torch.export", "torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
 
 
 def trace(
@@ -40,17 +43,16 @@ def trace(
         TraceError: torch.export cannot capture the module; names where it stopped.
     """
     positional, keywords = _arguments(inputs)
-    tensors = [value for value in (*positional, *keywords.values()) if isinstance(value, torch.Tensor)]
+    tensors = _tensors((positional, keywords))
     label = name or type(module).__name__
     if not tensors:
         raise ShapeError("a module must be given at least one tensor to be traced", where=label)
     ghosts = FakeTensorMode()
     order = torch.channels_last if channels_last else torch.contiguous_format
     with _settings(), torch.no_grad():
-        ghost = _ghost(module, ghosts, order).eval()
-        stand_ins = [_stand_in(value, ghosts, order) for value in positional]
-        named = {key: _stand_in(value, ghosts, order) for key, value in keywords.items()}
-        program = _export(ghost, tuple(stand_ins), named, label)
+        ghost = _ghost(module, ghosts, order, label).eval()
+        stand_ins, named = pytree.tree_map(lambda value: _stand_in(value, ghosts, order), (positional, keywords))
+        program = _export(ghost, stand_ins, named, label)
     recorder = Recorder()
     outputs = recorder.program(program)
     return recorder.workload(
@@ -84,14 +86,26 @@ def _arguments(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return ((inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)), {}
 
 
-def _ghost(module: torch.nn.Module, mode: FakeTensorMode, order: torch.memory_format) -> torch.nn.Module:
+def _tensors(inputs: Any) -> list[torch.Tensor]:
+    """All tensors in a nest of inputs, in order."""
+    return [value for value in pytree.tree_leaves(inputs) if isinstance(value, torch.Tensor)]
+
+
+def _ghost(module: torch.nn.Module, mode: FakeTensorMode, order: torch.memory_format, name: str) -> torch.nn.Module:
     """A copy of the module whose tensors have shapes, types and strides but no data, as if they lay on the CPU."""
     memo: dict[int, Any] = {}
     for part in module.modules():
         for held in (*part.parameters(recurse=False), *part.buffers(recurse=False), *vars(part).values()):
             if isinstance(held, torch.Tensor) and id(held) not in memo:
                 memo[id(held)] = _stand_in(held, mode, order)
-    return copy.deepcopy(module, memo)
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception as error:  # copying runs the user's own code, which may raise anything
+        raise TraceError(
+            f"the module must be one that copy.deepcopy can copy ({type(error).__name__}: {error})",
+            where=name,
+            way_out="Take locks, files and other handles out of the module, or give it a __deepcopy__.",
+        ) from error
 
 
 def _stand_in(value: Any, mode: FakeTensorMode, order: torch.memory_format) -> Any:
@@ -111,7 +125,7 @@ def _export(module: torch.nn.Module, positional: tuple[Any, ...], keywords: dict
         return torch.export.export(module, positional, keywords, strict=False)
     except Exception as error:  # torch.export raises whatever the module's own code raises
         place = _place(error, module)
-        shapes = [tuple(v.shape) for v in (*positional, *keywords.values()) if isinstance(v, torch.Tensor)]
+        shapes = [tuple(value.shape) for value in _tensors((positional, keywords))]
         where = f"{name}, in {place}" if place else name
         reason = str(error).strip().split("\n", maxsplit=1)[0][:300]
         if _speaks_of_shapes(reason):
@@ -130,8 +144,9 @@ def _export(module: torch.nn.Module, positional: tuple[Any, ...], keywords: dict
 
 def _speaks_of_shapes(reason: str) -> bool:
     words = ("shape", "size of tensor", "expected input", "channels", "must match", "cannot be multiplied", "kernel size",
-             "dimension", "Input height", "Input width", "takes", "missing", "too small", "Expected")  # fmt: skip
-    return any(word in reason for word in words)
+             "dimension", "input height", "input width", "takes", "missing", "too small", "expected", "reduction dim",
+             "should contain", "positional argument")  # fmt: skip
+    return "data-dependent" not in reason and any(word in reason.lower() for word in words)
 
 
 def _place(error: BaseException, module: torch.nn.Module) -> str:
@@ -151,14 +166,16 @@ def _place(error: BaseException, module: torch.nn.Module) -> str:
 def _settings() -> Iterator[None]:
     """Fused encoder layers off, since they would hide their operators; torch.export's warnings and log lines kept quiet."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    logger = logging.getLogger("torch.export")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
     torch.backends.mha.set_fastpath_enabled(False)
-    logger.setLevel(logging.CRITICAL)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         torch.backends.mha.set_fastpath_enabled(fast_path)

@@ -81,7 +81,7 @@ def _addressed(address: str, inputs: Sequence[str], channels_last: bool) -> Work
         way_out = "Write dots for slashes and no .py, such as mypackage.mymodule:build."
         raise SettingError("an address must read module:attribute", value=address, way_out=way_out)
     if not inputs:
-        way_out = "Give --input, for example --input 1x3x224x224; once an argument, in their order."
+        way_out = "Give --input, for example --input 1x3x224x224; repeat it for further arguments."
         raise SettingError("a module needs example inputs to be traced", where=address, way_out=way_out)
     torch, tracing = _torch(), _tracing()
     examples = [tracing.parse_input(text) for text in inputs]

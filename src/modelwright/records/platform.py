@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8", "fp8"]
-Policy = Literal["fp32", "tf32", "fp16", "bf16", "int8", "fp8", "amp", "amp-bf16"]
+Policy = Literal["fp32", "tf32", "fp16", "bf16", "int8", "fp8", "amp", "amp-bf16", "amp-fast-norm"]
 Execution = Literal["eager", "compiled", "graph", "engine"]
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]

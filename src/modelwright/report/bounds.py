@@ -1,12 +1,15 @@
-"""What bounds a kernel, in colours and words: each resource keeps its colour on every page."""
+"""What bounds a kernel, in colours and words: each sort of resource keeps its colour on every page."""
 
 from collections.abc import Iterable, Mapping
 
 from modelwright.records import Platform
+from modelwright.report.charts import Card
 from modelwright.report.markup import escape
+from modelwright.report.quantity import quantity
 
-_NEARER = ("var(--near)", "var(--nearer)", "var(--nearest)")
+_MEMORY = ("var(--memory)", "var(--near)", "var(--nearer)", "var(--nearest)")
 _FIXED = {"matrix": "var(--matrix)", "vector": "var(--vector)", "launch": "var(--launch)"}
+_ORDER = (_FIXED["matrix"], _FIXED["vector"], *reversed(_MEMORY), _FIXED["launch"])
 _WORDS = {"matrix": "matrix units", "vector": "vector units", "launch": "launch (starting work)"}
 
 
@@ -14,9 +17,8 @@ def colour(bound: str, platform: Platform) -> str:
     """The colour of a bound: that of its unit, or of its memory level's distance from main memory."""
     if bound in _FIXED:
         return _FIXED[bound]
-    names = [level.name for level in platform.memory]
-    distance = len(names) - 1 - names.index(bound) if bound in names else 0
-    return _NEARER[min(distance, len(_NEARER)) - 1] if distance else "var(--memory)"
+    outwards = [level.name for level in reversed(platform.memory)]
+    return _MEMORY[min(outwards.index(bound), len(_MEMORY) - 1)] if bound in outwards else _MEMORY[0]
 
 
 def words(bound: str) -> str:
@@ -24,24 +26,39 @@ def words(bound: str) -> str:
     return _WORDS.get(bound, f"{bound} bandwidth")
 
 
-def order(platform: Platform) -> tuple[str, ...]:
-    """All bounds of a platform in the one order in which they are stacked and listed: from the units outwards."""
-    return ("matrix", "vector", *(level.name for level in platform.memory), "launch")
+def tinted(seconds: Mapping[str, float], platform: Platform) -> dict[str, float]:
+    """Seconds under each bound as seconds of each colour."""
+    found: dict[str, float] = {}
+    for bound, value in seconds.items():
+        tint = colour(bound, platform)
+        found[tint] = found.get(tint, 0.0) + value
+    return found
 
 
-def met(platforms: Iterable[Platform], seconds: Iterable[Mapping[str, float]]) -> dict[str, str]:
-    """Bound -> colour of all bounds that take any time, in their order."""
-    taken = {name for held in seconds for name, value in held.items() if value > 0}
-    found: dict[str, str] = {}
-    for platform in platforms:
-        found |= {name: colour(name, platform) for name in order(platform) if name in taken and name not in found}
-    last = {name: found.pop(name) for name in ("launch",) if name in found}
-    return {**found, **last}
+def met(pairs: Iterable[tuple[Mapping[str, float], Platform]]) -> dict[str, str]:
+    """The colours under which any time is spent, from the units outwards, with the bounds that each stands for.
+
+    Args:
+        pairs: seconds under each bound, and the platform on which they were spent.
+    """
+    names: dict[str, dict[str, None]] = {}
+    for seconds, platform in pairs:
+        for bound, value in seconds.items():
+            if value > 0:
+                names.setdefault(colour(bound, platform), {})[bound] = None
+    return {tint: "/".join(names[tint]) for tint in _ORDER if tint in names}
 
 
-def key(colours: Mapping[str, str]) -> str:
+def key(tints: Mapping[str, str]) -> str:
     """The key of the colours, as HTML."""
     items = (
-        f'<li><i style="background:{escape(colour)}"></i>{escape(words(name))}</li>' for name, colour in colours.items()
+        f'<li><i style="background:{escape(tint)}"></i>{escape(words(bounds))}</li>' for tint, bounds in tints.items()
     )
     return f'<ul class="key">{"".join(items)}</ul>\n'
+
+
+def card(heading: str, seconds: Mapping[str, float], *facts: tuple[str, str]) -> Card:
+    """A card that says what time is spent under: some facts, then each bound, the longest first, then all together."""
+    longest = sorted(seconds.items(), key=lambda item: -item[1])
+    spent = tuple((words(bound), quantity(value, "s")) for bound, value in longest if value > 0)
+    return (heading, *facts, *spent, ("all", quantity(sum(seconds.values()), "s")))

@@ -44,7 +44,7 @@ def roofline(estimates: Sequence[Estimate], platform: Platform) -> Chart:
             "itemHeight": 12,
         },
         "grid": {"left": 66, "right": 18, "top": 40, "bottom": 46},
-        "xAxis": _log(Axis("matrix and vector FLOP per byte of main memory", PLAIN), area[:2], across=True),
+        "xAxis": _log(Axis("FLOP per byte of main memory", PLAIN), area[:2], across=True),
         "yAxis": _log(Axis("FLOP/s", SHORT), area[2:], across=False),
         "series": [
             *_ceilings(platform, first, area),
@@ -67,12 +67,17 @@ def _points(estimate: Estimate) -> list[KernelEstimate]:
 
 
 def _work(kernel: KernelEstimate) -> float:
-    return kernel.flops + kernel.vector_flops
+    """FLOPs of its matrix products; of its vector work where it has none."""
+    return kernel.flops or kernel.vector_flops
+
+
+def _intensity(kernel: KernelEstimate) -> float:
+    return _work(kernel) / kernel.bytes if kernel.bytes else math.inf
 
 
 def _area(kernels: Sequence[KernelEstimate], peak: float, ridge: float) -> tuple[float, float, float, float]:
     """Whole decades around the ridge and the points: least and most intensity, least and most FLOP/s."""
-    places = [k.intensity for k in kernels if k.bytes]
+    places = [_intensity(k) for k in kernels if k.bytes]
     rates = [_work(k) / k.latency_s for k in kernels]
     least, most = min([*places, ridge / 10]), max([*places, ridge * 10])
     return (
@@ -143,8 +148,7 @@ def _scatter(
     symbol, (left, right, bottom, top) = drawing
     data = []
     for kernel in kernels:
-        intensity = kernel.intensity if kernel.bytes else right
-        place = [min(max(intensity, left), right), min(max(_work(kernel) / kernel.latency_s, bottom), top)]
+        place = [min(max(_intensity(kernel), left), right), min(max(_work(kernel) / kernel.latency_s, bottom), top)]
         size = 6 + 30 * math.sqrt(kernel.latency_s / estimate.latency_s)
         drawn = {"value": place, "symbolSize": round(min(size, 28), 1), "card": _card(estimate, kernel)}
         data.append({**drawn, "itemStyle": {"color": colour(kernel.bound, platform)}})
@@ -165,7 +169,7 @@ def _card(estimate: Estimate, kernel: KernelEstimate) -> Card:
         ("time", f"{quantity(kernel.latency_s, 's')}, {share(kernel.latency_s, estimate.latency_s)}"),
         ("bound", words(kernel.bound)),
         ("reached", quantity(_work(kernel) / kernel.latency_s, "FLOP/s")),
-        ("intensity", f"{significant(kernel.intensity)} FLOP/B" if kernel.bytes else "nothing in main memory"),
+        ("intensity", f"{significant(_intensity(kernel))} FLOP/B" if kernel.bytes else "nothing in main memory"),
     )
 
 
@@ -174,7 +178,7 @@ def _data(estimates: Sequence[Estimate], drawn: Sequence[Sequence[KernelEstimate
     rows = [
         (
             *(kernel.name, estimate.architecture, kernel.bound, quantity(kernel.latency_s, "s")),
-            significant(kernel.intensity) if kernel.bytes else "∞",
+            significant(_intensity(kernel)) if kernel.bytes else "∞",
             quantity(_work(kernel) / kernel.latency_s),
         )
         for estimate, kernels in zip(estimates, drawn, strict=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from modelwright.records import Platform
 from modelwright.records.sweep import Sweep, Variant
-from modelwright.report.bounds import met, words
+from modelwright.report.bounds import card, met, tinted, words
 from modelwright.report.charts import SECONDS, Axis, Card, Cell, Series, heat_map, rows, rows_height
 from modelwright.report.markup import Chart, Data, details, figure, grid, section, table
 from modelwright.report.page import page
@@ -77,24 +77,18 @@ def bars(sweep: Sweep, platform: Platform) -> Chart:
     """One bar a variant, parted by bounds; the platform as it is comes first."""
     variants = (sweep.baseline, *sweep.variants)
     names = ["as it is", *(", ".join(_moved(sweep, variant)) for variant in sweep.variants)]
-    found = met([platform], [variant.bound_s for variant in variants])
-    series = [
-        Series(
-            name=bound,
-            colour=tint,
-            values=tuple(variant.bound_s.get(bound) or None for variant in variants),
-            cards=tuple(_card(name, variant) for name, variant in zip(names, variants, strict=True)),
-        )
-        for bound, tint in found.items()
-    ]
+    tints = met((variant.bound_s, platform) for variant in variants)
+    spent = [tinted(variant.bound_s, platform) for variant in variants]
+    cards = tuple(_card(name, variant) for name, variant in zip(names, variants, strict=True))
+    series = [Series(bound, tint, tuple(one.get(tint) for one in spent), cards) for tint, bound in tints.items()]
     option = rows(names, series, Axis("time of a batch", SECONDS), stacked=True)
-    headings = ("change", ">time", ">speed-up", *(f">{bound}" for bound in found))
+    headings = ("change", ">time", ">speed-up", *(f">{bounds}" for bounds in tints.values()))
     data = tuple(
         (
             *(name, quantity(variant.latency_s, "s"), ratio(variant.speedup)),
-            *(quantity(variant.bound_s.get(bound, 0.0), "s") for bound in found),
+            *(quantity(one.get(tint, 0.0), "s") for tint in tints),
         )
-        for name, variant in zip(names, variants, strict=True)
+        for name, variant, one in zip(names, variants, spent, strict=True)
     )
     best = max(sweep.variants, key=lambda variant: variant.speedup)
     note = f"{_before(sweep)}; {ratio(best.speedup)} as fast at best."
@@ -131,6 +125,5 @@ def _moved(sweep: Sweep, variant: Variant) -> Iterator[str]:
 
 
 def _card(name: str, variant: Variant) -> Card:
-    parts = tuple((words(bound), quantity(value, "s")) for bound, value in variant.bound_s.items() if value > 0)
-    whole = (("latency", quantity(variant.latency_s, "s")), ("speed-up", ratio(variant.speedup)))
-    return (name, *whole, ("samples/s", quantity(variant.throughput_per_s)), *parts)
+    gained = (("speed-up", ratio(variant.speedup)), ("samples/s", quantity(variant.throughput_per_s)))
+    return card(name, variant.bound_s, *gained)

@@ -138,14 +138,14 @@ def levels(
 
 
 def extents(capacities: Sequence[tuple[str, float]]) -> tuple[float, ...]:
-    """Bytes over which streams should go: up to three a cache, and two of main memory, far beyond the last cache.
+    """Bytes over which streams should go: up to four a cache, and two of main memory, far beyond the last cache.
 
     Main memory is taken with at least 64 MiB, but never more than an eighth of it.
     """
     found: set[float] = set()
     below = 0.0
     for _, capacity in capacities[:-1]:
-        found |= {share * capacity for share in (0.25, 0.5, 0.9) if share * capacity > below}
+        found |= {share * capacity for share in (0.25, 0.5, 0.75, 1.0) if share * capacity > below}
         below = max(below, capacity)
     most = capacities[-1][1] / 8
     found |= {min(most, max(times * below, times * 16 * 2.0**20)) for times in (4, 8)}

@@ -51,7 +51,7 @@ def prepare(subject: Subject, seed: int, clock: Clock) -> Prepared:
         before = torch.cuda.memory_allocated(device) if cuda else 0
         if cuda:
             torch.cuda.reset_peak_memory_stats(device)
-        call = _call(subject, device)
+        call = call_of(subject, device)
         for _ in range(_FIRST_CALLS):
             call()
         if setting.execution == "graph":
@@ -68,7 +68,7 @@ def prepare(subject: Subject, seed: int, clock: Clock) -> Prepared:
     return Prepared(run, threads, peak)
 
 
-def _call(subject: Subject, device: torch.device) -> Call:
+def call_of(subject: Subject, device: torch.device) -> Call:
     """One call of the module on its inputs, eager or compiled, under autocast where the precision says so."""
     setting = subject.setting
     order = torch.channels_last if setting.channels_last else torch.contiguous_format

@@ -1,0 +1,226 @@
+"""What parts of networks cost wherever they stand: columns over their kernels, evaluated from one structure at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from modelwright.hardware.arithmetic import instructions
+from modelwright.hardware.lowering.draft import Draft
+from modelwright.hardware.lowering.structure import Setting, Structure
+from modelwright.hardware.physics import passing, seconds
+from modelwright.hardware.precision import matrix_precision
+from modelwright.hardware.table import FROM_MAIN, Array, Index, Table
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Accesses whose data is shared with a neighbour: a row a tensor that may cross, a column a part.
+
+    Attributes:
+        bytes: that the part itself reads or writes; 0 where the tensor does not cross.
+        reach: bytes touched between the access and the part's border.
+        kernel: which of the part's kernels accesses it.
+    """
+
+    bytes: Array
+    reach: Array
+    kernel: Index
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes of parts, a row a kernel and a column a part; `fixed` has a layer a memory level beyond the nearest."""
+
+    touched: Array
+    fixed: Array
+    weights: Array
+    entry: Crossing
+    exit: Crossing
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Parts, one after another.
+
+    Attributes:
+        kernels: how many kernels each part has.
+        floor: seconds a kernel on everything but the farther memory levels.
+        fixed: a row a memory level beyond the nearest, bytes a kernel that pass it whatever the neighbours are.
+        weights: bytes a kernel that were last touched in the run before.
+        host: kernels' worth of the host's time, a number a kernel.
+        flops, vector_flops, touched, params, stored, peak: sums a part; `stored` are bytes of weights and buffers, `peak`
+            bytes of activations alive at once.
+        entry, exit: what crosses the part's borders.
+    """
+
+    kernels: Index
+    floor: Array
+    fixed: Array
+    weights: Array
+    host: Array
+    flops: Array
+    vector_flops: Array
+    touched: Array
+    params: Array
+    stored: Array
+    peak: Array
+    entry: Crossing
+    exit: Crossing
+
+
+def price(draft: Draft, structure: Structure, count: int, setting: Setting) -> Prices:
+    """Evaluate a structure for all `count` networks of a draft."""
+    sizes = np.empty((len(draft.tensors), count))
+    for position, slot in enumerate(draft.tensors):
+        sizes[position] = slot.size
+    kernels = len(structure.launches)
+    moved = _traffic(structure, sizes, setting)
+    table, macs = _table(draft, structure, sizes, moved.touched, setting.scale)
+    needs = seconds(table, setting.platform, matrix_precision(setting.precision))
+    floor = np.maximum(np.maximum(needs.matrix, needs.vector), needs.memory[0])
+    work = (table.instructions + table.special).reshape(kernels, count)
+    weights = [p for p, t in enumerate(draft.tensors) if t.part == "own" and t.role == "weight"]
+    buffers = [p for p, t in enumerate(draft.tensors) if t.part == "own" and t.role == "buffer"]
+    widths = np.array(structure.widths, dtype=float)[:, None]
+    return Prices(
+        kernels=np.full(count, kernels),
+        floor=_by_part(floor.reshape(kernels, count)),
+        fixed=moved.fixed.swapaxes(1, 2).reshape(len(moved.fixed), -1),
+        weights=_by_part(moved.weights),
+        host=np.tile([launch.host for launch in structure.launches], count),
+        flops=2.0 * macs,
+        vector_flops=work.sum(axis=0),
+        touched=moved.touched.sum(axis=0),
+        params=sizes[weights].sum(axis=0),
+        stored=(sizes * widths)[weights + buffers].sum(axis=0),
+        peak=_peak(draft, structure, sizes * widths, setting.scale),
+        entry=moved.entry,
+        exit=moved.exit,
+    )
+
+
+def joined(prices: Sequence[Prices]) -> Prices:
+    """Several as one, part after part."""
+    plain = [field.name for field in fields(Prices) if field.name not in ("entry", "exit")]
+    borders = {
+        link: Crossing(
+            *(np.concatenate([getattr(getattr(p, link), field.name) for p in prices], axis=-1) for field in fields(Crossing))
+        )
+        for link in ("entry", "exit")
+    }
+    return Prices(**{name: np.concatenate([getattr(p, name) for p in prices], axis=-1) for name in plain}, **borders)
+
+
+def _by_part(columns: Array) -> Array:
+    """From a row a kernel to part after part."""
+    return columns.T.ravel()
+
+
+def _traffic(structure: Structure, sizes: Array, setting: Setting) -> Traffic:
+    """Where every access finds its data, as far as that does not depend on the neighbours."""
+    count, kernels = sizes.shape[1], len(structure.launches)
+    rows = structure.rows
+    moved = np.array([row.share for row in rows])[:, None] * sizes[[row.root for row in rows]]
+    owner = np.array([row.kernel for row in rows])
+    touched = np.add.reduceat(moved, np.searchsorted(owner, np.arange(kernels)), axis=0)
+    upto = np.cumsum(touched, axis=0)
+    fixed = np.zeros((len(setting.platform.memory) - 1, kernels, count))
+    weights = np.zeros((kernels, count))
+    borders = {link: Crossing(np.zeros((2, count)), np.zeros((2, count)), np.zeros((2, count), dtype=np.int64))
+               for link in ("entry", "exit")}  # fmt: skip
+    for row, taken in zip(rows, moved, strict=True):
+        k, other = row.kernel, row.other
+        if row.link == "main":
+            fixed[:, k] += taken
+        elif row.link == "weight":
+            weights[k] += taken
+        elif row.link == "near":
+            first, last = min(k, other), max(k, other)
+            between = upto[last] - upto[first] - touched[last] + 0.5 * (touched[last] + touched[first])
+            fixed[:, k] += passing(taken, between, setting.platform)[1:]
+        else:
+            border = borders[row.link]
+            border.bytes[other], border.kernel[other] = taken, k
+            border.reach[other] = upto[k] if row.link == "entry" else upto[-1] - upto[k] + touched[k]
+            border.reach[other] -= 0.5 * touched[k]
+    return Traffic(touched, fixed, weights, borders["entry"], borders["exit"])
+
+
+def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, scale: float) -> tuple[Table, Array]:
+    """The kernels of all parts as a table, a kernel's parts side by side; and multiply-accumulates a part.
+
+    Its accesses only say how much each kernel touches in the nearest memory.
+    """
+    kernels, count = touched.shape
+    simple, special, scattered = np.zeros((3, kernels, count))
+    macs = np.zeros(count)
+    products: list[tuple[Array, ...]] = []
+    owner = np.arange(count)
+    for k, launch in enumerate(structure.launches):
+        scattered[k] = launch.scattered * sizes[launch.basis]
+        simple[k] = launch.instructions * sizes[launch.basis]
+        widths = iter(launch.widths)
+        for number in launch.steps:
+            step = draft.steps[number]
+            costs = instructions(structure.workload.operators[number]) if step.costs is None else step.costs
+            elements = _elements(draft, number, sizes, scale)
+            simple[k] += costs[0] * elements
+            special[k] += costs[1] * elements
+            if step.product is not None:
+                groups, rows, columns, depth = (np.broadcast_to(np.asarray(x, dtype=float), count) for x in step.product)
+                taps = np.broadcast_to(np.asarray(step.kernel, dtype=float) ** 2 if step.kind == "convolution" else 1.0, count)
+                macs += groups * rows * columns * depth * scale
+                grouped = (groups > 1) & (step.kind == "convolution")
+                width = np.full(count, float(next(widths)))
+                products.append((owner + k * count, groups, rows * scale, columns, depth // taps, taps, width, grouped))
+    columns = [np.concatenate(column) for column in zip(*products, strict=True)] if products else [np.empty(0)] * 8
+    kernel, groups, rows, wide, channels, taps, width, grouped = columns
+    table = Table(
+        starts=np.zeros(1, dtype=np.int64),
+        macs=np.zeros(kernels * count),
+        instructions=simple.ravel(),
+        special=special.ravel(),
+        scattered=scattered.ravel(),
+        serial=np.repeat([launch.serial for launch in structure.launches], count),
+        host=np.repeat([launch.host for launch in structure.launches], count),
+        kernel=kernel,
+        count=groups,
+        m=rows,
+        n=wide,
+        channels=channels,
+        taps=taps,
+        width=width,
+        grouped=grouped,
+        share=np.ones(len(kernel)),
+        access_kernel=np.arange(kernels * count),
+        access_bytes=touched.ravel(),
+        access_partner=np.full(kernels * count, FROM_MAIN),
+        access_write=np.zeros(kernels * count, dtype=bool),
+    )
+    return table, macs
+
+
+def _elements(draft: Draft, number: int, sizes: Array, scale: float) -> Array:
+    """Elements that an operator's vector work counts, for the whole batch: of its largest tensor, or of a pooling's output."""
+    step = draft.steps[number]
+    positions = (step.output,) if step.kind == "pool" else (*step.inputs, step.output)
+    grown = [sizes[p] * (scale if draft.tensors[p].role in ("activation", "input") else 1.0) for p in positions]
+    return np.maximum.reduce(grown)
+
+
+def _peak(draft: Draft, structure: Structure, stored: Array, scale: float) -> Array:
+    """The most bytes of activations alive at once while the part runs; freed after their last reader."""
+    own = [number for number, step in enumerate(draft.steps) if step.part == "own"]
+    outside = [step.output for step in draft.steps if step.part == "before"]
+    alive = stored[structure.root[(outside or draft.steps[own[0]].inputs)[-1 if outside else 0]]] * scale
+    peak = alive
+    for number in own:
+        step = draft.steps[number]
+        if step.kind != "view":
+            alive = alive + stored[step.output] * scale
+            peak = np.maximum(peak, alive)
+        for root in {structure.root[p] for p in (*step.inputs, step.output)}:
+            if structure.last[root] == number and draft.tensors[root].role not in ("weight", "buffer"):
+                alive = alive - stored[root] * scale
+    return peak

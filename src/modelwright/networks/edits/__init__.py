@@ -1,0 +1,6 @@
+"""Edits: single changes to an architecture that might suit an accelerator better, one file a kind of block. No torch."""
+
+from modelwright.networks.edits.edit import Edit
+from modelwright.networks.edits.offer import edits
+
+__all__ = ["Edit", "edits"]
