@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import types
 from pathlib import Path
+from typing import ClassVar
 
 from modelwright.errors import ModelwrightError
 from modelwright.records import Workload, from_json, to_json, write_whole
@@ -16,7 +17,7 @@ from modelwright.records import Workload, from_json, to_json, write_whole
 class _Nothing(types.ModuleType):
     """A module in which every name is an empty class: enough to build networks, not to transform images."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
@@ -30,7 +31,9 @@ class _Torchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Answers for torchvision, which timm imports but which no build of this torch provides."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> object:
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
+        return (
+            importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
+        )
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return _Nothing(spec.name)
@@ -50,7 +53,15 @@ def workload(name: str, size: int, channels_last: bool, folder: Path) -> Workloa
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         traced = _trace(name, size, channels_last)
-    except (ModelwrightError, RuntimeError, TypeError, ValueError, KeyError, AssertionError, NotImplementedError) as error:
+    except (
+        ModelwrightError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        KeyError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:
         reason = str(error).split("\n")[0][:200]
         write_whole(failed, reason)
         return reason
@@ -61,7 +72,7 @@ def workload(name: str, size: int, channels_last: bool, folder: Path) -> Workloa
 def _trace(name: str, size: int, channels_last: bool) -> Workload:
     import torch
 
-    from modelwright.networks import trace
+    from modelwright.networks.trace import trace
 
     if importlib.util.find_spec("torchvision") is None:
         sys.meta_path.insert(0, _Torchvision())
@@ -73,4 +84,6 @@ def _trace(name: str, size: int, channels_last: bool) -> Workload:
             module = timm.create_model(name, img_size=size)
         except TypeError:  # most convolutional networks take any size and no such argument
             module = timm.create_model(name)
-    return trace(module, torch.empty(2, 3, size, size, device="meta"), name=f"{name}@{size}", channels_last=channels_last)
+    return trace(
+        module, torch.empty(2, 3, size, size, device="meta"), name=f"{name}@{size}", channels_last=channels_last
+    )

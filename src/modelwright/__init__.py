@@ -23,7 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelwright.hardware import estimate, platform
-    from modelwright.networks import architecture, build, measure, trace
+    from modelwright.networks import architecture
+    from modelwright.networks.build import build
+    from modelwright.networks.measuring import measure
+    from modelwright.networks.trace import trace
     from modelwright.records import Architecture, Estimate, Platform, Workload
 
 __all__ = [
@@ -47,11 +50,11 @@ _FACE = {
     "Platform": "modelwright.records:Platform",
     "Workload": "modelwright.records:Workload",
     "architecture": "modelwright.networks:architecture",
-    "build": "modelwright.networks:build",
+    "build": "modelwright.networks.build:build",
     "estimate": "modelwright.hardware:estimate",
-    "measure": "modelwright.networks:measure",
+    "measure": "modelwright.networks.measuring:measure",
     "platform": "modelwright.hardware:platform",
-    "trace": "modelwright.networks:trace",
+    "trace": "modelwright.networks.trace:trace",
 }
 
 

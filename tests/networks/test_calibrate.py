@@ -69,7 +69,7 @@ def known(name: str) -> Platform:
     loads = min(found.vector.loads, vector / 2)
     return Platform(
         **{field: getattr(found, field) for field in found.__struct_fields__ if field not in ("vector", "matrix")},
-        vector=type(found.vector)(peak={"fp32": vector}, special=found.vector.special, loads=loads),
+        vector=type(found.vector)(peak={"fp32": vector}, special=found.vector.special, loads=loads, tap=1),
         matrix=msgspec.structs.replace(
             found.matrix, peak={p: r for p, r in found.matrix.peak.items() if found.kind == "gpu" or p == "fp32"}
         ),

@@ -180,7 +180,7 @@ def _record(
         vector_flops=vector,
         bytes=moved,
         intensity=flops / moved if moved else 0.0,
-        efficiency=efficiency(flops, moved, latency, platform, precision),
+        efficiency=efficiency(_computed(flops, workload), moved, latency, platform, precision),
         peak_memory_bytes=peak_memory,
         energy_j=energy(flops, vector, moved, latency, platform, precision),
         bound=max(bound_s, key=lambda name: bound_s[name]) if bound_s else "launch",
@@ -188,6 +188,12 @@ def _record(
         kernels=kernels,
         unknown=workload.unknown,
     )
+
+
+def _computed(flops: float, workload: Workload) -> float:
+    """The FLOPs without the masked half of causal attention, which is not computed."""
+    causal = sum(operator.macs for operator in workload.operators if operator.causal)
+    return flops * (1.0 - 0.5 * causal / workload.macs) if causal else flops
 
 
 def resource_names(platform: Platform) -> dict[int, str]:

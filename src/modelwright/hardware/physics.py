@@ -15,15 +15,6 @@ from modelwright.records import Platform, Precision
 SPLIT_DEPTH = 256
 """A product with too few tiles is also cut along its inner dimension, into parts no shorter than this (stream-K, split-K)."""
 
-DIRECT = {"gpu": (100.0, 6.0), "tpu": (0.0, 5.0), "cpu": (0.0, 2.0)}
-"""Instructions that a direct convolution issues an output and a tap of its window, where nothing is used twice.
-
-gpu: an output decodes its position (four divisions with remainder, about 25 instructions each); a tap is two loads, two
-conversions, an address and the multiply-add, as in the loop of PyTorch's DepthwiseConv2d.cu unrolled. tpu: a tap is
-unpacked to fp32, rotated to its neighbour, its weight spread, multiplied and added. cpu: load and multiply-add (oneDNN's
-blocked layout keeps the channels in one register).
-"""
-
 
 @dataclass(frozen=True)
 class Seconds:
@@ -79,8 +70,8 @@ def _or_vector(table: Table, platform: Platform, best: Array, fed: Array) -> tup
     if not table.grouped.any():
         return best, fed, nothing, nothing
     taps = table.count * table.m * table.channels * table.taps
-    an_output, a_tap = DIRECT[platform.kind]
-    issued = taps * (table.n - 1 + a_tap) + table.count * table.m * table.n * an_output
+    vectors = platform.vector
+    issued = taps * (table.n - 1 + vectors.tap) + table.count * table.m * table.n * vectors.output
     alone = np.maximum(issued / platform.vector.issue, taps / platform.vector.loads)
     nearest = platform.memory[0].bandwidth * platform.memory[0].achievable
     vector = table.grouped & (alone < np.maximum(best, fed / nearest))
@@ -135,10 +126,11 @@ def traffic(table: Table, platform: Platform) -> tuple[Array, Array]:
 
 def passing(touched: Array, distance: Array, platform: Platform) -> Array:
     """Bytes of every access that pass each memory level (a row a level), by the bytes touched since its data last was."""
-    passed = np.empty((len(platform.memory), len(touched)))
+    passed = np.empty((len(platform.memory), *touched.shape))
     beyond = touched
     for number, level in enumerate(platform.memory):
         passed[number] = beyond
-        kept = np.clip(2.0 - distance / level.capacity, 0.0, 1.0) if level.keeps else 0.0
-        beyond = np.minimum(beyond, touched * (1.0 - kept))
+        if level.keeps:
+            kept = np.minimum(np.maximum(2.0 - distance / level.capacity, 0.0), 1.0)
+            beyond = np.minimum(beyond, touched * (1.0 - kept))
     return passed

@@ -19,13 +19,15 @@ AUTOCAST: dict[str, Precision] = {"amp": "fp16", "amp-bf16": "bf16", "amp-fast-n
 _DOWN_NORMS = frozenset({"layer_norm", "group_norm"})
 _UP = frozenset(
     """acos asin cosh cosine_similarity cdist exp expm1 group_norm layer_norm log log2 log1p norm linalg_vector_norm pow
-    reciprocal rsqrt sinh softplus tan upsample_nearest1d
+    reciprocal rsqrt sinh softplus tan square logsumexp rms_norm pairwise_distance upsample_nearest1d
     upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d
     upsample_trilinear3d""".split()
 )
 _UP_INSIDE = frozenset("cumprod cumsum log_softmax prod softmax sum".split())
 """Read at the width they come in, computed and written in fp32: autocast sets their dtype argument, no conversion runs."""
 _DOWN = frozenset({"convolution", "product", "attention", "recurrence"})
+_WIDEST = frozenset({"bilinear", "tensordot"})
+"""Products that autocast runs in the widest precision among their inputs."""
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -69,8 +71,8 @@ def _autocast(workload: Workload, low: Precision, more_down: frozenset[str]) -> 
     matrix: list[Precision] = []
     casts = []
     for operator in workload.operators:
-        down = operator.kind in _DOWN or operator.target == "prelu" or operator.target in more_down
-        up = operator.target in _UP and not down
+        down = (operator.kind in _DOWN and operator.target not in _WIDEST) or operator.target in {"prelu", *more_down}
+        up = operator.target in _UP and not down and not operator.in_place
         wanted = 2 if down else 4
         before = _casts(operator, workload, widths, wanted, kept) if down or up else ()
         casts.append(before)
@@ -99,7 +101,7 @@ def _give(operator: Operator, workload: Workload, widths: list[int], wanted: int
     if not wanted:
         inputs = [workload.tensors[p] for p in operator.inputs]
         counted = [w for w, t in zip((widths[p] for p in operator.inputs), inputs, strict=True) if t.floating and t.shape]
-        if operator.target == "batch_norm" and inputs:
+        if (operator.target == "batch_norm" or operator.in_place) and inputs:
             counted = [widths[operator.inputs[0]]]
         if operator.kind == "cast":
             return

@@ -180,6 +180,7 @@ def _sources(machine: Machine, seen: Observed, memory: Sequence[MemoryLevel], ho
         "vector.peak": f"{how}: the best of fp32 products, element-wise multiply-adds, and depthwise convolutions",
         "vector.special": f"{how}: exp of fp32 values in a cache",
         "vector.loads": f"{how}: multiply-adds of depthwise 3x3 convolutions, one load each",
+        "vector.tap": "by construction: all that a tap takes is in the measured loads",
     }
     for level in memory:
         sources[f"{level.name}.capacity"] = machine.origin if level is not memory[-1] else "read from the system"

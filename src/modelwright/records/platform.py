@@ -44,12 +44,16 @@ class VectorUnits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         peak: FLOP/s of the whole chip a precision, a fused multiply-add counted as two.
         special: transcendental results (exp, reciprocal ...) per second.
         loads: single values that all lanes together can fetch from their nearest memory per second.
+        tap: instructions that a direct convolution issues for a tap of its window, where no value is used twice.
+        output: instructions that it issues besides for an output.
         fma: a multiply-add is one instruction; otherwise it is two, and the peak counts single operations.
     """
 
     peak: dict[Precision, Positive]
     special: Positive
     loads: Positive
+    tap: Positive
+    output: NotNegative = 0.0
     fma: bool = True
 
     @property

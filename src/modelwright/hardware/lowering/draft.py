@@ -54,14 +54,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class Step:
-    """An operator of every network: its product is (count, rows, columns, depth), `costs` are an element's of an activation."""
+    """An operator of every network: `product` is (count, rows, columns, depth) or empty, `costs` are an element's of an activation."""
 
     kind: Kind
     target: str
     part: Part
     inputs: tuple[int, ...]
     output: int
-    product: tuple[Extent, Extent, Extent, Extent] | None = None
+    product: tuple[Extent, ...] = ()
     kernel: Extent = 0
     costs: Array | None = None
 
@@ -191,7 +191,7 @@ def _tensor(slot: Slot) -> Tensor:
 
 def _operator(number: int, step: Step) -> Operator:
     products, window = (), None
-    if step.product is not None:
+    if step.product:
         count, rows, columns, depth = (_first(extent) for extent in step.product)
         products = (Product(count, rows, columns, depth),)
     if _first(step.kernel):

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelwright.errors import SettingError
 from modelwright.hardware.lowering import parts
 from modelwright.hardware.lowering.draft import CODES
 from modelwright.hardware.table import Index
-from modelwright.records.architecture import ConvStem, Head, MBConv, PoolHead, Stem
+from modelwright.records.architecture import ConvStem, MBConv, PoolHead
 
 RESHAPES = {"none": parts.NONE, "space-to-depth": parts.MERGE, "space-to-batch": parts.SPLIT}
 STEM, BLOCK, HEAD = range(3)
@@ -47,16 +46,11 @@ class Kinds:
 
 
 def kinds(
-    stems: Sequence[tuple[Stem, tuple[int, ...]]], blocks: Sequence[object], heads: Sequence[tuple[Head, int, int]]
+    stems: Sequence[tuple[ConvStem, tuple[int, ...]]],
+    blocks: Sequence[MBConv],
+    heads: Sequence[tuple[PoolHead, int, int]],
 ) -> Kinds:
-    """Columns of stems (with the inputs they read), blocks, and heads (with their classes and the channels that arrive).
-
-    Raises:
-        SettingError: one of them is of another space than that of convolutional stems, MBConv blocks and pooling heads.
-    """
-    _check((stem for stem, _ in stems), ConvStem, "stem")
-    _check(blocks, MBConv, "block")
-    _check((head for head, _, _ in heads), PoolHead, "head")
+    """Columns of stems (with the inputs they read), blocks, and heads (with their classes and the channels that arrive)."""
     s, b, h = _stems(stems), _blocks(blocks), _heads(heads)
     no_stem, no_head = np.zeros(len(stems), dtype=np.int64), np.zeros(len(heads), dtype=np.int64)
     merge, split = b["reshape"] == parts.MERGE, b["reshape"] == parts.SPLIT
@@ -79,23 +73,12 @@ def kinds(
     )
 
 
-def _check(found: Iterable[object], wanted: type, noun: str) -> None:
-    for part in found:
-        if not isinstance(part, wanted):
-            raise SettingError(
-                f"many at once covers networks of {ConvStem.__name__}, {MBConv.__name__} and {PoolHead.__name__} only",
-                where=noun,
-                value=type(part).__name__,
-                way_out="Estimate this one by one: trace it to a workload, and pass that to hardware.estimate.",
-            )
-
-
 def _table(rows: Iterable[tuple[object, ...]], names: str) -> dict[str, Index]:
     words = names.split()
     return dict(zip(words, np.array(list(rows), dtype=np.int64).reshape(-1, len(words)).T.copy(), strict=True))
 
 
-def _stems(stems: Sequence[tuple[Stem, tuple[int, ...]]]) -> dict[str, Index]:
+def _stems(stems: Sequence[tuple[ConvStem, tuple[int, ...]]]) -> dict[str, Index]:
     longest = max(len(stem.channels) for stem, _ in stems)
     channels = _table(
         ((*stem.channels, *[0] * (longest - len(stem.channels))) for stem, _ in stems),
@@ -127,7 +110,7 @@ def _blocks(blocks: Sequence[MBConv]) -> dict[str, Index]:
     return c
 
 
-def _heads(heads: Sequence[tuple[Head, int, int]]) -> dict[str, Index]:
+def _heads(heads: Sequence[tuple[PoolHead, int, int]]) -> dict[str, Index]:
     return _table(
         ((width, head.channels, head.hidden, CODES[head.activation], classes) for head, classes, width in heads),
         "in_channels channels hidden activation classes",

@@ -4,14 +4,17 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from modelwright.errors import RecordError
 from modelwright.hardware.lowering import parts
 from modelwright.hardware.lowering.kinds import Kinds, kinds
+from modelwright.hardware.lowering.rules import check_images, check_space
 from modelwright.hardware.table import Index
 from modelwright.records.architecture import Architecture
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,46 +59,36 @@ def line_up(architectures: Sequence[Architecture], *, joins: bool) -> Lineup:
         SettingError: a stem, block or head is of another space.
         RecordError: channels or image sizes contradict one another.
     """
-    stems, stem = _distinct([(a.stem, a.input) for a in architectures])
-    stages, stage = _distinct(itertools.chain.from_iterable([a.stages for a in architectures]))
-    heads, head = _distinct([(a.head, a.classes, a.stages[-1].block.out_channels) for a in architectures])
-    blocks, block = _distinct([s.block for s in stages])
-    found = kinds(stems, blocks, heads)
+    stems, stem = _distinct((a.stem, a.input) for a in architectures)
+    stages, stage = _distinct(itertools.chain.from_iterable(a.stages for a in architectures))
+    heads, head = _distinct((a.head, a.classes, a.stages[-1].block.out_channels) for a in architectures)
+    blocks, block = _distinct(s.block for s in stages)
+    found = kinds(*check_space(architectures, stems, blocks, heads))
     lengths = np.array([len(a.stages) for a in architectures])
     first = np.cumsum(lengths + 2) - lengths - 2  # of every architecture's items: stem, stages, head
-    items = np.empty(len(stage) + 2 * len(architectures), dtype=np.int64)
-    repeats = np.ones_like(items)
+    items, repeats = np.empty((2, len(stage) + 2 * len(architectures)), dtype=np.int64)
     inner = np.ones(len(items), dtype=bool)
     inner[first] = inner[first + lengths + 1] = False
     items[first], items[first + lengths + 1] = stem, head + len(stems) + len(blocks)
     items[inner] = block[stage] + len(stems)
+    repeats[...] = 1
     repeats[inner] = np.array([s.repeats for s in stages])[stage]
-    row = np.repeat(items, repeats)
-    starts = (np.cumsum(repeats) - repeats)[first]
-    heights, widths = found.stems["height"][stem], found.stems["width"][stem]
-    halved = _since_start(found.shift[row], starts)
+    row, starts = np.repeat(items, repeats), (np.cumsum(repeats) - repeats)[first]
     counts = np.diff(starts, append=len(row))
-    height, width = _halved(np.repeat(heights, counts), halved), _halved(np.repeat(widths, counts), halved)
+    halved = np.cumsum(found.shift[row]) - found.shift[row]
+    halved -= np.repeat(halved[starts], counts)
+    sides = (found.stems[side][stem] for side in ("height", "width"))
+    height, width = (-(-np.repeat(side, counts) >> halved) for side in sides)  # rounded up
+    check_images(architectures, found, row, starts, (height, width))
     places, place = _places(found, row, (height, width), joins)
     return Lineup(found, places, place, starts)
 
 
-def _distinct(found: Iterable[object]) -> tuple[list[object], Index]:
+def _distinct(found: Iterable[T]) -> tuple[list[T], Index]:
     """Distinct values in the order in which they first occur, and which of them each value is."""
-    known: defaultdict[object, int] = defaultdict(itertools.count().__next__)
+    known: defaultdict[T, int] = defaultdict(itertools.count().__next__)
     which = np.fromiter(map(known.__getitem__, found), dtype=np.int64)
     return list(known), which
-
-
-def _since_start(values: Index, starts: Index) -> Index:
-    """Sum of the values before each position of the same architecture."""
-    before = np.cumsum(values) - values
-    return before - np.repeat(before[starts], np.diff(starts, append=len(values)))
-
-
-def _halved(size: Index, times: Index) -> Index:
-    """The side of an image after being halved and rounded up so many times."""
-    return -(-size >> times)
 
 
 def _places(found: Kinds, row: Index, size: tuple[Index, Index], joins: bool) -> tuple[Places, Index]:

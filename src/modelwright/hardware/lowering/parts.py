@@ -67,6 +67,7 @@ def before(draft: Draft, shape: tuple[Extent, ...], ending: int) -> int:
     """A stand-in for the part before, of which only the ending matters: bits of ACTIVATED, SPLITTED, ADDED, POOLED."""
     n, channels, height, width = shape
     inner = (n * 4, channels, height // 2, width // 2) if ending & SPLITTED else shape
+    other = draft.convolution(draft.tensor(shape), channels) if ending & ADDED else 0
     x = draft.norm(draft.convolution(draft.tensor(inner), channels))
     if ending & ACTIVATED:
         x = draft.activation(x, np.zeros(1, dtype=np.int64))
@@ -74,7 +75,7 @@ def before(draft: Draft, shape: tuple[Extent, ...], ending: int) -> int:
         x = images(draft, x)
     if ending & POOLED:
         x = draft.pool(x, "max_pool2d", shape, kernel=3)
-    return draft.pointwise("add", draft.tensor(shape), x) if ending & ADDED else x
+    return draft.pointwise("add", other, x) if ending & ADDED else x
 
 
 def after(draft: Draft, x: int, beginning: int, pads: tuple[Extent, Extent], adds: bool) -> None:

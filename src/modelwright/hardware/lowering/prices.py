@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from modelwright.hardware.arithmetic import instructions
-from modelwright.hardware.lowering.draft import Draft
+from modelwright.hardware.lowering.draft import Draft, Step
 from modelwright.hardware.lowering.structure import Setting, Structure
 from modelwright.hardware.physics import passing, seconds
 from modelwright.hardware.precision import matrix_precision
 from modelwright.hardware.table import FROM_MAIN, Array, Index, Table
+
+_PRODUCT = ("count", "m", "n", "channels", "taps", "width", "grouped")
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,21 @@ def price(draft: Draft, structure: Structure, count: int, setting: Setting) -> P
 
 def joined(prices: Sequence[Prices]) -> Prices:
     """Several as one, part after part."""
-    plain = [field.name for field in fields(Prices) if field.name not in ("entry", "exit")]
-    borders = {
-        link: Crossing(
-            *(np.concatenate([getattr(getattr(p, link), field.name) for p in prices], axis=-1) for field in fields(Crossing))
-        )
-        for link in ("entry", "exit")
+    plain: dict[str, Any] = {
+        field.name: np.concatenate([getattr(p, field.name) for p in prices], axis=-1)
+        for field in fields(Prices)
+        if field.name not in ("entry", "exit")
     }
-    return Prices(**{name: np.concatenate([getattr(p, name) for p in prices], axis=-1) for name in plain}, **borders)
+    entry, leaving = _together([p.entry for p in prices]), _together([p.exit for p in prices])
+    return Prices(**plain, entry=entry, exit=leaving)
+
+
+def _together(borders: Sequence[Crossing]) -> Crossing:
+    return Crossing(
+        np.concatenate([border.bytes for border in borders], axis=1),
+        np.concatenate([border.reach for border in borders], axis=1),
+        np.concatenate([border.kernel for border in borders], axis=1),
+    )
 
 
 def _by_part(columns: Array) -> Array:
@@ -129,17 +139,18 @@ def _traffic(structure: Structure, sizes: Array, setting: Setting) -> Traffic:
     weights = np.zeros((kernels, count))
     borders = {link: Crossing(np.zeros((2, count)), np.zeros((2, count)), np.zeros((2, count), dtype=np.int64))
                for link in ("entry", "exit")}  # fmt: skip
+    near = [number for number, row in enumerate(rows) if row.link == "near"]
+    first, last = (np.array([pick(rows[n].kernel, rows[n].other) for n in near], dtype=np.int64) for pick in (min, max))
+    between = upto[last] - upto[first] - touched[last] + 0.5 * (touched[last] + touched[first])
+    for number, passed in zip(near, passing(moved[near], between, setting.platform)[1:].swapaxes(0, 1), strict=True):
+        fixed[:, rows[number].kernel] += passed
     for row, taken in zip(rows, moved, strict=True):
         k, other = row.kernel, row.other
         if row.link == "main":
             fixed[:, k] += taken
         elif row.link == "weight":
             weights[k] += taken
-        elif row.link == "near":
-            first, last = min(k, other), max(k, other)
-            between = upto[last] - upto[first] - touched[last] + 0.5 * (touched[last] + touched[first])
-            fixed[:, k] += passing(taken, between, setting.platform)[1:]
-        else:
+        elif row.link != "near":
             border = borders[row.link]
             border.bytes[other], border.kernel[other] = taken, k
             border.reach[other] = upto[k] if row.link == "entry" else upto[-1] - upto[k] + touched[k]
@@ -155,8 +166,7 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, sca
     kernels, count = touched.shape
     simple, special, scattered = np.zeros((3, kernels, count))
     macs = np.zeros(count)
-    products: list[tuple[Array, ...]] = []
-    owner = np.arange(count)
+    found = [np.empty((len(_PRODUCT) + 1, 0))]
     for k, launch in enumerate(structure.launches):
         scattered[k] = launch.scattered * sizes[launch.basis]
         simple[k] = launch.instructions * sizes[launch.basis]
@@ -164,18 +174,14 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, sca
         for number in launch.steps:
             step = draft.steps[number]
             costs = instructions(structure.workload.operators[number]) if step.costs is None else step.costs
-            elements = _elements(draft, number, sizes, scale)
+            elements = _elements(draft, step, sizes, scale)
             simple[k] += costs[0] * elements
             special[k] += costs[1] * elements
-            if step.product is not None:
-                groups, rows, columns, depth = (np.broadcast_to(np.asarray(x, dtype=float), count) for x in step.product)
-                taps = np.broadcast_to(np.asarray(step.kernel, dtype=float) ** 2 if step.kind == "convolution" else 1.0, count)
-                macs += groups * rows * columns * depth * scale
-                grouped = (groups > 1) & (step.kind == "convolution")
-                width = np.full(count, float(next(widths)))
-                products.append((owner + k * count, groups, rows * scale, columns, depth // taps, taps, width, grouped))
-    columns = [np.concatenate(column) for column in zip(*products, strict=True)] if products else [np.empty(0)] * 8
-    kernel, groups, rows, wide, channels, taps, width, grouped = columns
+            if step.product:
+                found.append(_product(step, k * count + np.arange(count), next(widths), scale))
+                macs += found[-1][1:5].prod(axis=0) * found[-1][5]
+    kernel, *products = np.concatenate(found, axis=1)
+    named = dict(zip(_PRODUCT, products, strict=True))
     table = Table(
         starts=np.zeros(1, dtype=np.int64),
         macs=np.zeros(kernels * count),
@@ -184,14 +190,9 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, sca
         scattered=scattered.ravel(),
         serial=np.repeat([launch.serial for launch in structure.launches], count),
         host=np.repeat([launch.host for launch in structure.launches], count),
-        kernel=kernel,
-        count=groups,
-        m=rows,
-        n=wide,
-        channels=channels,
-        taps=taps,
-        width=width,
-        grouped=grouped,
+        kernel=kernel.astype(np.int64),
+        **{name: column for name, column in named.items() if name != "grouped"},
+        grouped=named["grouped"] > 0,
         share=np.ones(len(kernel)),
         access_kernel=np.arange(kernels * count),
         access_bytes=touched.ravel(),
@@ -201,9 +202,22 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, sca
     return table, macs
 
 
-def _elements(draft: Draft, number: int, sizes: Array, scale: float) -> Array:
+def _product(step: Step, kernel: Index, width: int, scale: float) -> Array:
+    """A step's product as rows: its parts' kernels, then `_PRODUCT`."""
+    convolution = step.kind == "convolution"
+    made = np.empty((len(_PRODUCT) + 1, len(kernel)))
+    made[0] = kernel
+    made[1], made[2], made[3], depth = step.product
+    made[2] *= scale
+    made[5] = np.square(step.kernel) if convolution else 1.0
+    made[4] = depth / made[5]
+    made[6] = width
+    made[7] = (made[1] > 1) & convolution
+    return made
+
+
+def _elements(draft: Draft, step: Step, sizes: Array, scale: float) -> Array:
     """Elements that an operator's vector work counts, for the whole batch: of its largest tensor, or of a pooling's output."""
-    step = draft.steps[number]
     positions = (step.output,) if step.kind == "pool" else (*step.inputs, step.output)
     grown = [sizes[p] * (scale if draft.tensors[p].role in ("activation", "input") else 1.0) for p in positions]
     return np.maximum.reduce(grown)

@@ -58,9 +58,14 @@ def edit(
     """
     place = place or placed(stages)
     outcome = after if isinstance(after, Architecture) else with_blocks(before, after)
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{word} {'' if place == placed(()) else place.removeprefix('stages ')}".lower())
-    outcome = msgspec.structs.replace(outcome, name=f"{before.name}-{slug.strip('-')}")
+    outcome = msgspec.structs.replace(outcome, name=_name(before.name, word, place))
     return Edit(word, place, stages, outcome, differences(before, outcome), relief, rivals or f"{word} {place}")
+
+
+def _name(name: str, word: str, place: str) -> str:
+    """What an edited architecture is called: "efficientnet-b0-fuse-1-2"."""
+    where = re.sub(r"^((every|any) stage|stages? )", "", place)
+    return f"{name}-{re.sub(r'[^a-z0-9]+', '-', f'{word} {where}').strip('-')}"
 
 
 def with_blocks(before: Architecture, fields: Mapping[int, Mapping[str, object]]) -> Architecture:

@@ -116,4 +116,4 @@ def _fitting(architecture: Architecture, section: Stages, platform: Platform) ->
         fields: dict[int, dict[str, object]] = {n: {"in_channels": fit, "out_channels": fit} for n in section[1:]}
         fields[section[0]] = {"out_channels": fit}
         fields[after] = {"in_channels": fit}
-        yield edit(architecture, "width", tuple(sorted(fields)), fields, Relief(share=0.3), place=f"after {section}")
+        yield edit(architecture, "width", tuple(sorted(fields)), fields, Relief(share=0.3), place=f"after stage {section[-1]}")

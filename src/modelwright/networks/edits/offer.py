@@ -90,7 +90,7 @@ def _without_squeeze(architecture: Architecture) -> Iterator[Edit]:
         if getattr(stage.block, "squeeze", 0) and getattr(stage.block, "radix", 1) == 1
     }
     if len(fields) > 1:
-        yield edit(architecture, "squeeze", tuple(fields), fields, _SQUEEZE, place="every stage")
+        yield edit(architecture, "squeeze", tuple(fields), fields, _SQUEEZE, place="any stage")
 
 
 def _stem(architecture: Architecture) -> Iterator[Edit]:

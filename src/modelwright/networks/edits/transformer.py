@@ -25,8 +25,8 @@ def transformer_edits(architecture: Architecture, platform: Platform) -> Iterato
             fields = {n: {"heads": heads, "kv_heads": min(heads, blocks[n].kv_heads)} for n in section}
             if all(heads % int(field["kv_heads"]) == 0 for field in fields.values()):
                 yield edit(architecture, "heads", section, fields, Relief(_ATTENTION, share=0.5))
-        shared = max(1, block.heads // 4)
-        if all(blocks[n].kv_heads > shared for n in section) and block.heads % shared == 0:
+        shared = max(few for few in range(1, max(1, block.heads // 4) + 1) if block.heads % few == 0)
+        if all(blocks[n].kv_heads > shared for n in section):
             few = {n: {"kv_heads": shared} for n in section}
             yield edit(architecture, "kv-heads", section, few, Relief(_ATTENTION, share=0.3))
         hidden = rounded(block.hidden, platform)

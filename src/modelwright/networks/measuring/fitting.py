@@ -93,7 +93,7 @@ def vector(seen: Observed, overhead_s: float) -> VectorUnits:
     fused = [rate(works) for precision, works in seen.products.items() if precision == "fp32"]
     depthwise = rate(seen.depthwise, overhead_s)
     peak = max(*fused, rate(seen.additions, overhead_s), 2 * depthwise)
-    return VectorUnits(peak={"fp32": peak}, special=rate(seen.special, overhead_s), loads=depthwise)
+    return VectorUnits(peak={"fp32": peak}, special=rate(seen.special, overhead_s), loads=depthwise, tap=1)
 
 
 def levels(

@@ -1,0 +1,22 @@
+#!/bin/sh
+# The main job so far: what EfficientNet and EfficientNet-X cost on three accelerators and why, what would make them
+# faster, and one real measurement on this machine beside its estimate.
+set -eu
+pages=${1:-build/demo}
+mkdir -p "$pages"
+
+echo "== What they cost =="
+modelwright cost efficientnet-b0 efficientnet-x-b0 --platform tpu-v3 v100 h200 --batch 128 --html "$pages/cost.html"
+
+for platform in tpu-v3 v100 h200; do
+    echo
+    echo "== Why, and what would change it: $platform =="
+    modelwright explain efficientnet-b0 --platform "$platform" --batch 128 --top 4
+done
+
+echo
+echo "== Measured on this machine, beside its estimate =="
+modelwright measure efficientnet-b0 efficientnet-x-b0 --batch 1 --repetitions 5 --platform x86
+
+echo
+echo "The page: $pages/cost.html"
