@@ -15,8 +15,9 @@ for platform in tpu-v3 v100 h200; do
 done
 
 echo
-echo "== Measured on this machine, beside its estimate =="
-modelwright measure efficientnet-b0 efficientnet-x-b0 --batch 1 --repetitions 5 --platform x86
+echo "== This machine: calibrated, then measured beside its estimate =="
+modelwright platform calibrate --name this-machine --seconds 20 --output "$pages/this-machine.toml" --force
+modelwright measure efficientnet-b0 efficientnet-x-b0 --batch 1 --repetitions 5 --platform "$pages/this-machine.toml"
 
 echo
-echo "The page: $pages/cost.html"
+echo "The page: $pages/cost.html; this machine as a platform: $pages/this-machine.toml"

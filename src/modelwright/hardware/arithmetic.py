@@ -26,7 +26,7 @@ _COSTS: dict[str, tuple[float, float]] = {
     "var": (3, 0), "var_mean": (3, 0), "std": (3, 0), "std_mean": (3, 0), "linalg_vector_norm": (1, 0), "norm": (1, 0),
     "upsample_bilinear2d": (8, 0), "upsample_bicubic2d": (40, 0), "_upsample_bilinear2d_aa": (8, 0),
     "_upsample_bicubic2d_aa": (40, 0), "grid_sampler": (20, 0), "grid_sampler_2d": (20, 0),
-    "topk": (30, 0), "sort": (30, 0), "argsort": (30, 0), "local_response_norm": (8, 2),
+    "topk": (30, 0), "sort": (30, 0), "argsort": (30, 0),
 }  # fmt: skip
 _BY_KIND: dict[str, tuple[float, float]] = {
     "activation": (2, 0), "elementwise": (1, 0), "reduction": (1, 0), "norm": (5, 0), "softmax": (5, 1),

@@ -73,7 +73,7 @@ def estimate_many(
         intensity=flops / moved,
         efficiency=flops / latency / ceiling,
         peak_memory_bytes=peak,
-        energy_j=np.full_like(latency, np.nan) if joules is None else joules,
+        energy_j=np.full_like(latency, np.nan if joules is None else joules),
     )
 
 
@@ -126,7 +126,8 @@ class _Runs:
         work, moved = prices.floor[kernel], run
         weights = prices.weights[kernel]
         for number, level in enumerate(platform.memory[1:]):
-            passed = weights * np.repeat(kept[number], each) + prices.fixed[number][kernel]
+            passed = weights * np.repeat(kept[number], each)
+            passed += prices.fixed[number][kernel]
             for position, shares in borders:
                 passed[position] += shares[number]
             np.maximum(work, passed / (level.bandwidth * level.achievable), out=work)
@@ -150,7 +151,9 @@ class _Runs:
         sum of the two; on a CPU, where both are the same, it is the sum over all kernels.
         """
         launch, execution = self.setting.platform.launch, self.setting.execution
-        pace = {"eager": launch.eager, "compiled": launch.compiled, "graph": launch.graph, "engine": launch.graph}[execution]
+        pace = {"eager": launch.eager, "compiled": launch.compiled, "graph": launch.graph, "engine": launch.graph}[
+            execution
+        ]
         device = work + launch.kernel
         program = launch.program if execution in ("graph", "engine") else 0.0
         if self.setting.platform.kind == "cpu":

@@ -121,7 +121,7 @@ def traffic(table: Table, platform: Platform) -> tuple[Array, Array]:
     passed = passing(table.access_bytes, distance, platform)
     for number, level in enumerate(platform.memory):
         memory[number] = np.bincount(table.access_kernel, passed[number], kernels) / (level.bandwidth * level.achievable)
-    return memory, np.bincount(table.access_kernel, passed[-1], kernels)
+    return memory, np.bincount(table.access_kernel, passed[-1], kernels).astype(float)
 
 
 def passing(touched: Array, distance: Array, platform: Platform) -> Array:

@@ -253,8 +253,7 @@ def _scattered(context: _Context, index: int) -> float:
         tensor = context.workload.tensors[position]
         if tensor.size * 4 >= result.size and tensor.batched:
             order = result.strides if tensor.shape == result.shape else ()
-            grown = context.scale if tensor.batched else 1.0
-            total += grown * sector_bytes(tensor, order, _width(context, index, position))
+            total += context.scale * sector_bytes(tensor, order, _width(context, index, position))
     return total
 
 

@@ -7,6 +7,7 @@ and NVIDIA's Apex run them.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
@@ -48,18 +49,18 @@ class Assignment(msgspec.Struct, frozen=True):
 
 def assign(workload: Workload, policy: Policy) -> Assignment:
     """Give every tensor a width and every operator a precision under the policy."""
+    precision = matrix_precision(policy)
     if policy in AUTOCAST:
-        down = _DOWN_NORMS if policy == "amp-fast-norm" else frozenset()
-        return _autocast(workload, AUTOCAST[policy], down)
-    width = _WIDTH[policy]
+        return _autocast(workload, precision, _DOWN_NORMS if policy == "amp-fast-norm" else frozenset())
+    width = _WIDTH[precision]
     widths = tuple(width if tensor.floating else WIDTHS.get(tensor.dtype, 4) for tensor in workload.tensors)
     nothing: tuple[Cast, ...] = ()
-    return Assignment(widths, (policy,) * len(workload.operators), (nothing,) * len(workload.operators))
+    return Assignment(widths, (precision,) * len(workload.operators), (nothing,) * len(workload.operators))
 
 
 def matrix_precision(policy: Policy) -> Precision:
     """The precision in which a policy multiplies matrices."""
-    return AUTOCAST.get(policy, policy)  # type: ignore[return-value]  # what is no policy is a precision
+    return AUTOCAST[policy] if policy in AUTOCAST else cast(Precision, policy)
 
 
 def _autocast(workload: Workload, low: Precision, more_down: frozenset[str]) -> Assignment:

@@ -9,7 +9,9 @@ from modelwright.records import Product, Window
 Shape = tuple[int, ...]
 
 
-def convolution(shapes: Sequence[Shape], arguments: dict[str, Any], output: Shape) -> tuple[tuple[Product, ...], Window]:
+def convolution(
+    shapes: Sequence[Shape], arguments: dict[str, Any], output: Shape
+) -> tuple[tuple[Product, ...], Window]:
     """Convolution as one product a group: output positions x output channels x (input channels a group * taps).
 
     A transposed convolution multiplies every input position into a window of outputs: its rows are input positions.
@@ -29,9 +31,7 @@ def convolution(shapes: Sequence[Shape], arguments: dict[str, Any], output: Shap
     taps = math.prod(kernel)
     batch = source[0] if len(source) == axes + 2 else 1
     if transposed:
-        product = Product(
-            groups, batch * math.prod(source[-axes:]), weight[1] * taps, weight[0] // groups, "m"
-        )
+        product = Product(groups, batch * math.prod(source[-axes:]), weight[1] * taps, weight[0] // groups, "m")
     else:
         product = Product(groups, batch * math.prod(output[-axes:]), weight[0] // groups, weight[1] * taps, "m")
     return (product,), window
@@ -70,7 +70,7 @@ def tensordot(shapes: Sequence[Shape], batched: Sequence[bool], axes: Sequence[i
 
 
 def matmul(shapes: Sequence[Shape], batched: Sequence[bool]) -> tuple[Product, ...]:
-    """a (..., m, k) by b (..., k, n), broadcast over the leading axes; a two-axis b folds a's leading axes into rows."""
+    """a (..., m, k) by b (..., k, n), broadcast over the leading axes; if b has two, a's leading axes become rows."""
     a, b = shapes[0], shapes[1]
     a = (1, *a) if len(a) == 1 else a
     b = (*b, 1) if len(b) == 1 else b

@@ -13,7 +13,12 @@ from modelwright.records import Kind, Operator, Product, Role, Tensor, Window, W
 
 Value = int | tuple[Any, ...] | None  # a position in the list of tensors, several of them, or no tensor at all
 
-_ROLES: dict[str, Role] = {"PARAMETER": "weight", "BUFFER": "buffer", "CONSTANT_TENSOR": "buffer", "USER_INPUT": "input"}
+_ROLES: dict[str, Role] = {
+    "PARAMETER": "weight",
+    "BUFFER": "buffer",
+    "CONSTANT_TENSOR": "buffer",
+    "USER_INPUT": "input",
+}
 _GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 _STATES = {"lstm": 2, "lstm_cell": 2}
 
@@ -146,7 +151,7 @@ class Recorder:
         if isinstance(value, torch.Tensor):
             if not all(isinstance(axis, int) for axis in (*value.shape, *value.stride())):
                 raise TraceError(
-                    f"the shape of every tensor must follow from the inputs' shapes, not from their values ({value.shape})",
+                    f"every tensor's shape must follow from the inputs' shapes, not their values ({value.shape})",
                     where=place,
                     way_out="Replace masks and `nonzero` by torch.where, or trace the submodules on their own.",
                 )
@@ -206,7 +211,7 @@ def _named(node: torch.fx.Node, schema: Any) -> dict[str, Any]:
 
 
 def _free_or_not(node: torch.fx.Node, target: str) -> Kind:
-    """Whether a reshape, `contiguous` or `to` is a mere view, or a copy, from its input's memory order and precision."""
+    """Whether a reshape, `contiguous` or `to` is a view or a copy, from its input's memory order and precision."""
     before = node.args[0].meta.get("val") if isinstance(node.args[0], torch.fx.Node) else None
     after = node.meta.get("val")
     if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
@@ -221,4 +226,3 @@ def _free_or_not(node: torch.fx.Node, target: str) -> Kind:
     except RuntimeError:
         return "copy"
     return "view"
-

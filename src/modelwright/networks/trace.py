@@ -1,4 +1,4 @@
-"""From a torch module to a Workload: torch.export's graph, read operator by operator; nothing is computed or allocated."""
+"""From a torch module to a Workload: torch.export's graph, read operator by operator; nothing is computed."""
 
 import contextlib
 import copy
@@ -73,7 +73,7 @@ def parse_input(text: str) -> torch.Tensor:
     dtype = getattr(torch, kind or "float32", None)
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", shape) or not isinstance(dtype, torch.dtype):
         raise ShapeError(
-            "an input must read like 1x3x224x224 or 1x1024:int64 (axes, the batch first, then torch's name of the type)",
+            "an input must read like 1x3x224x224 or 1x1024:int64 (axes, batch first, then torch's name of the type)",
             where="--input",
             value=text,
         )
@@ -143,9 +143,11 @@ def _export(module: torch.nn.Module, positional: tuple[Any, ...], keywords: dict
 
 
 def _speaks_of_shapes(reason: str) -> bool:
-    words = ("shape", "size of tensor", "expected input", "channels", "must match", "cannot be multiplied", "kernel size",
-             "dimension", "input height", "input width", "takes", "missing", "too small", "expected", "reduction dim",
-             "should contain", "positional argument")  # fmt: skip
+    words = (
+        "shape", "size of tensor", "channels", "must match", "cannot be multiplied", "kernel size", "dimension",
+        "input height", "input width", "takes", "missing", "too small", "expected", "reduction dim", "should contain",
+        "positional argument",
+    )  # fmt: skip
     return "data-dependent" not in reason and any(word in reason.lower() for word in words)
 
 
@@ -164,7 +166,7 @@ def _place(error: BaseException, module: torch.nn.Module) -> str:
 
 @contextlib.contextmanager
 def _settings() -> Iterator[None]:
-    """Fused encoder layers off, since they would hide their operators; torch.export's warnings and log lines kept quiet."""
+    """Fused encoder layers off, since they would hide their operators; torch.export kept quiet."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]

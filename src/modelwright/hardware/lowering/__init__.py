@@ -1,1 +1,1 @@
-"""From architectures to kernels without a framework: operators written once, their shapes as columns over many networks."""
+"""From architectures to kernels without a framework: operators written once, with columns for shapes."""

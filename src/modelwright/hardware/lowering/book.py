@@ -1,4 +1,4 @@
-"""The price of every distinct part: parts of one structure are drafted together, planned once, and evaluated in columns."""
+"""The price of every distinct part: those of one structure are drafted together, planned once, priced in columns."""
 
 from collections.abc import Iterator
 

@@ -54,7 +54,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class Step:
-    """An operator of every network: `product` is (count, rows, columns, depth) or empty, `costs` are an element's of an activation."""
+    """An operator of every network.
+
+    Attributes:
+        kind, target, inputs: as in `Operator`; tensors by position.
+        part: whose it is.
+        output: its only result.
+        product: (count, rows, columns, depth), empty for vector work.
+        kernel: side of the window, 0 for none.
+        costs: instructions and special results an element, where they differ between networks.
+    """
 
     kind: Kind
     target: str
@@ -95,18 +104,24 @@ class Draft:
         return self.tensors[position].shape
 
     def convolution(
-        self, x: int, channels: Extent, kernel: Extent = 1, stride: Extent = 1, *, depthwise: bool = False, bias: bool = False
+        self,
+        x: int,
+        channels: Extent,
+        kernel: Extent = 1,
+        stride: Extent = 1,
+        *,
+        groups: Extent = 1,
+        bias: bool = False,
     ) -> int:
         """Convolution of (N, C, H, W), padded by half the kernel where that is odd, not at all where it is even."""
         n, width, *sides = self.shape(x)
-        inner: Extent = 1 if depthwise else width
+        inner = width // groups
         inputs = [x, self.tensor((channels, inner, kernel, kernel), "weight")]
         if bias:
             inputs.append(self.tensor((channels,), "weight"))
         even = _first(kernel) % 2 == 0
         height, length = ((side - (kernel if even else 1)) // stride + 1 for side in sides)
-        groups, columns = (width, channels // width) if depthwise else (1, channels)
-        product = (groups, n * height * length, columns, inner * kernel * kernel)
+        product = (groups, n * height * length, channels // groups, inner * kernel * kernel)
         output = self.tensor((n, channels, height, length))
         return self._add(Step("convolution", "conv2d", self.part, tuple(inputs), output, product, kernel))
 
@@ -190,7 +205,8 @@ def _tensor(slot: Slot) -> Tensor:
 
 
 def _operator(number: int, step: Step) -> Operator:
-    products, window = (), None
+    products: tuple[Product, ...] = ()
+    window = None
     if step.product:
         count, rows, columns, depth = (_first(extent) for extent in step.product)
         products = (Product(count, rows, columns, depth),)

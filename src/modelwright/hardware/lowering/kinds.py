@@ -50,7 +50,7 @@ def kinds(
     blocks: Sequence[MBConv],
     heads: Sequence[tuple[PoolHead, int, int]],
 ) -> Kinds:
-    """Columns of stems (with the inputs they read), blocks, and heads (with their classes and the channels that arrive)."""
+    """Columns of stems (with the inputs they read), blocks, heads (with their classes and the channels that arrive)."""
     s, b, h = _stems(stems), _blocks(blocks), _heads(heads)
     no_stem, no_head = np.zeros(len(stems), dtype=np.int64), np.zeros(len(heads), dtype=np.int64)
     merge, split = b["reshape"] == parts.MERGE, b["reshape"] == parts.SPLIT

@@ -1,7 +1,7 @@
-"""The operators of a network's parts, as its modules run them: stem, inverted bottleneck, head, and stand-ins for neighbours.
+"""The operators of a network's parts, as its modules run them: stem, inverted bottleneck, head, and stand-ins.
 
-Each function writes one part of many networks into a draft. Fields come as columns, a number a network; what changes the
-sequence itself (whether there is a squeeze, say) is read from the first and must be the same for all.
+Each function writes one part of many networks into a draft. Fields come as columns, a number a network; what changes
+the sequence itself (whether there is a squeeze, say) is read from the first and must be the same for all.
 """
 
 from collections.abc import Mapping
@@ -40,8 +40,8 @@ def block(draft: Draft, x: int, c: Columns) -> int:
     out = phases(draft, x) if reshape == SPLIT else x
     if c["expands"][0]:
         out = _convolution(draft, out, (c["inner"], 1, 1), c["activation"])
-    depthwise = not c["fused"][0]
-    out = _convolution(draft, out, (c["inner"], c["kernel"], c["stride"]), c["activation"], depthwise=depthwise)
+    groups = 1 if c["fused"][0] else c["inner"]
+    out = _convolution(draft, out, (c["inner"], c["kernel"], c["stride"]), c["activation"], groups)
     if c["squeeze"][0]:
         out = _squeeze(draft, out, c, 4 if reshape == SPLIT else 1)
     if c["hidden"][0]:
@@ -119,14 +119,12 @@ def images(draft: Draft, x: int) -> int:
     return draft.copy(x, "reshape", (n // 4, c, h * 2, w * 2))
 
 
-def _convolution(
-    draft: Draft, x: int, form: tuple[Extent, Extent, Extent], codes: Index, *, depthwise: bool = False
-) -> int:
+def _convolution(draft: Draft, x: int, form: tuple[Extent, Extent, Extent], codes: Index, groups: Extent = 1) -> int:
     """Padding where the kernel is even, convolution of (channels, kernel, stride), normalisation, activation."""
     channels, kernel, stride = form
     if not isinstance(kernel, int) and kernel[0] % 2 == 0:
         x = padding(draft, x, kernel - 1, kernel - 1)
-    x = draft.convolution(x, channels, kernel, stride, depthwise=depthwise)
+    x = draft.convolution(x, channels, kernel, stride, groups=groups)
     return draft.activation(draft.norm(x), codes)
 
 

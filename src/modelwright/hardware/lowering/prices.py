@@ -1,4 +1,4 @@
-"""What parts of networks cost wherever they stand: columns over their kernels, evaluated from one structure at a time."""
+"""What parts of networks cost wherever they stand: columns over kernels, evaluated one structure at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -52,8 +52,8 @@ class Prices:
         fixed: a row a memory level beyond the nearest, bytes a kernel that pass it whatever the neighbours are.
         weights: bytes a kernel that were last touched in the run before.
         host: kernels' worth of the host's time, a number a kernel.
-        flops, vector_flops, touched, params, stored, peak: sums a part; `stored` are bytes of weights and buffers, `peak`
-            bytes of activations alive at once.
+        flops, vector_flops, touched, params, stored, peak: a number a part; `stored` are bytes of weights and buffers,
+            `peak` bytes of activations alive at once.
         entry, exit: what crosses the part's borders.
     """
 
@@ -174,9 +174,10 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, sca
         for number in launch.steps:
             step = draft.steps[number]
             costs = instructions(structure.workload.operators[number]) if step.costs is None else step.costs
-            elements = _elements(draft, step, sizes, scale)
-            simple[k] += costs[0] * elements
-            special[k] += costs[1] * elements
+            if np.any(costs):
+                elements = _elements(draft, step, sizes, scale)
+                simple[k] += costs[0] * elements
+                special[k] += costs[1] * elements
             if step.product:
                 found.append(_product(step, k * count + np.arange(count), next(widths), scale))
                 macs += found[-1][1:5].prod(axis=0) * found[-1][5]
@@ -217,17 +218,18 @@ def _product(step: Step, kernel: Index, width: int, scale: float) -> Array:
 
 
 def _elements(draft: Draft, step: Step, sizes: Array, scale: float) -> Array:
-    """Elements that an operator's vector work counts, for the whole batch: of its largest tensor, or of a pooling's output."""
+    """Elements that vector work counts, for the whole batch: of the largest tensor, or of a pooling's output."""
     positions = (step.output,) if step.kind == "pool" else (*step.inputs, step.output)
     grown = [sizes[p] * (scale if draft.tensors[p].role in ("activation", "input") else 1.0) for p in positions]
-    return np.maximum.reduce(grown)
+    largest: Array = np.maximum.reduce(grown)
+    return largest
 
 
 def _peak(draft: Draft, structure: Structure, stored: Array, scale: float) -> Array:
     """The most bytes of activations alive at once while the part runs; freed after their last reader."""
     own = [number for number, step in enumerate(draft.steps) if step.part == "own"]
-    outside = [step.output for step in draft.steps if step.part == "before"]
-    alive = stored[structure.root[(outside or draft.steps[own[0]].inputs)[-1 if outside else 0]]] * scale
+    arriving = draft.steps[own[0] - 1].output if own[0] else draft.steps[0].inputs[0]
+    alive: Array = stored[structure.root[arriving]] * scale
     peak = alive
     for number in own:
         step = draft.steps[number]

@@ -1,4 +1,4 @@
-"""What architectures must keep to be estimated together: the space they are of, and numbers that agree with one another."""
+"""What architectures must keep to be estimated together: the space they are of, and numbers that agree."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from modelwright.errors import ModelwrightError, RecordError, SettingError, ShapeError
 from modelwright.hardware.lowering import parts
-from modelwright.hardware.lowering.kinds import BLOCK, STEM, Kinds
+from modelwright.hardware.lowering.kinds import STEM, Kinds
 from modelwright.hardware.table import Index
 from modelwright.records.architecture import Architecture, Block, ConvStem, Head, MBConv, PoolHead, Stem
 
@@ -43,12 +43,19 @@ def check_space(
     for a in architectures if any(len(size) != 3 for _, size in stem) else ():
         if len(a.input) != 3:
             rule = "the input must be (channels, height, width) for this stem"
-            raise RecordError(rule, where=f"{a.name}, input", value=a.input, way_out="Correct input, or change the stem.")
+            raise RecordError(
+                rule, where=f"{a.name}, input", value=a.input, way_out="Correct input, or change the stem."
+            )
     return stem, block, head
 
 
-def check_images(
-    architectures: Sequence[Architecture], kinds: Kinds, row: Index, starts: Index, size: tuple[Index, Index]
+def check_numbers(
+    architectures: Sequence[Architecture],
+    kinds: Kinds,
+    row: Index,
+    starts: Index,
+    repeats: Index,
+    size: tuple[Index, Index],
 ) -> None:
     """Refuse numbers that contradict one another, as building the network would.
 
@@ -57,12 +64,49 @@ def check_images(
         kinds: their distinct parts.
         row: the part at every position.
         starts: each architecture's first position.
+        repeats: of the stage at every position.
         size: height and width that arrive at every position.
 
     Raises:
-        RecordError: channels, kernels or repeats that cannot be.
+        RecordError: channels, kernels, widths or repeats that cannot be.
         ShapeError: an image too small, or one that cannot be split into phases.
     """
-    before = np.roll(kinds.leaving[row], 1)
-    wrong = (kinds.entering[row] != before) & (kinds.kind[row] != STEM)
-    ...
+    stems, blocks = kinds.stems, kinds.blocks
+    fine = np.zeros(len(kinds.heads["classes"]), dtype=bool)
+    even = np.concatenate([stems["kernel"] % 2 == 0, (blocks["kernel"] % 2 == 0) & (blocks["stride"] > 1), fine])
+    narrow = (blocks["hidden"] == 0) & ((blocks["fused"] == 0) | (blocks["squeeze"] > 0))
+    phases = np.where(blocks["reshape"] == parts.SPLIT, 2 * blocks["stride"], 1)
+    divisor = np.concatenate([np.ones_like(stems["kernel"]), phases, np.ones_like(kinds.heads["classes"])])[row]
+    counts = np.diff(starts, append=len(row))
+    least = 1 << np.add.reduceat(kinds.shift[row], starts)
+    smallest = np.minimum(size[0][starts], size[1][starts])
+    broken: tuple[tuple[Mask, type[ModelwrightError], str], ...] = (
+        (even[row], RecordError, "a kernel must be odd where it strides, to be padded evenly"),
+        (
+            np.concatenate([np.zeros_like(stems["kernel"], dtype=bool), narrow, fine])[row],
+            RecordError,
+            "hidden must be at least 1 unless the block is fused and has no squeeze",
+        ),
+        (
+            (kinds.entering[row] != np.roll(kinds.leaving[row], 1)) & (kinds.kind[row] != STEM),
+            RecordError,
+            "in_channels must be the channels that arrive",
+        ),
+        ((repeats > 1) & (kinds.shift[row] > 0), RecordError, "a block that repeats must keep its input's shape"),
+        (
+            (size[0] % divisor > 0) | (size[1] % divisor > 0),
+            ShapeError,
+            "space-to-batch needs a height and width that twice the stride divides",
+        ),
+        (
+            np.repeat(smallest < least, counts),
+            ShapeError,
+            "height and width must be at least the product of all strides",
+        ),
+    )
+    for mask, error, rule in broken:
+        if mask.any():
+            position = int(np.argmax(mask))
+            which = int(np.searchsorted(starts, position, side="right")) - 1
+            number = position - int(starts[which]) - 1
+            raise error(rule, where=architectures[which].name + (f", block {number}" if number >= 0 else ""))

@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Launch:
-    """A kernel: the steps it holds, or (a copy that the planner adds) instructions as a share of tensor `basis`' size."""
+    """A kernel: the steps it holds; for a copy that the planner adds, instructions an element of the tensor `basis`."""
 
     steps: tuple[int, ...]
     widths: tuple[int, ...]
@@ -64,7 +64,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Structure:
-    """Kernels and accesses of the part itself, in order; for every tensor its root, width, last user, and whether it grows."""
+    """Kernels and accesses of the part itself, in order; of every tensor the root, the width and the last user."""
 
     workload: Workload
     launches: tuple[Launch, ...]
