@@ -101,9 +101,7 @@ def speed() -> str:
     rows: Rows = []
     for path in sorted(RESULTS.glob("estimates-*.csv")):
         rows += read(path.name)
-    return table(
-        ("what", "value", "unit", "machine"), [(r["what"], r["value"], r["unit"], r["device"]) for r in rows]
-    )
+    return table(("what", "value", "unit", "machine"), [(r["what"], r["value"], r["unit"], r["device"]) for r in rows])
 
 
 PARTS: dict[str, Callable[[], str]] = {

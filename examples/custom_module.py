@@ -28,4 +28,6 @@ print(f"{work.parameters:,} parameters, {work.macs:,} multiply-accumulates an im
 for name in ("tpu-v4i", "a100", "x86"):
     cost = mw.estimate(work, mw.platform(name), batch=64, execution="compiled")
     slowest = max(cost.kernels, key=lambda kernel: kernel.latency_s)
-    print(f"{name:8} {cost.precision}: most time under {cost.bound}; the slowest kernel is {slowest.layer or 'the top'}'s")
+    print(
+        f"{name:8} {cost.precision}: most time under {cost.bound}; the slowest kernel is {slowest.layer or 'the top'}'s"
+    )

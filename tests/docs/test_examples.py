@@ -1,6 +1,7 @@
 """What is written is run: the examples print what stands beside them, and the README's Python works."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,12 @@ def test_the_readme_python_runs() -> None:
 
 
 def test_the_results_page_is_made_from_the_results() -> None:
-    import runpy
-
     generator = runpy.run_path(str(ROOT / "docs" / "generate_results.py"))
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert generator["page"](text) == text, "run python docs/generate_results.py"
+
+
+def test_the_tour_shows_what_its_commands_print() -> None:
+    generator = runpy.run_path(str(ROOT / "docs" / "generate_examples.py"))
+    text = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    assert generator["page"](text) == text, "run python docs/generate_examples.py"

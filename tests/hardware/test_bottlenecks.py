@@ -1,4 +1,4 @@
-"""Bottlenecks: they share the latency among themselves, and what removing one saves is what a faster chip would save."""
+"""Bottlenecks: they share the latency among themselves, and removing one saves what a faster chip would save."""
 
 import msgspec
 import numpy as np
@@ -24,18 +24,26 @@ def image(channels: int, side: int, role: Role = "activation") -> Tensor:
 
 
 def block(path: str, side: int, before: int, inner: int, first: int) -> tuple[list[Tensor], list[Operator]]:
-    """Two tensors in a row: a 1x1 convolution with swish, then a 5x5 depthwise convolution, at positions from `first`."""
+    """A 1x1 convolution with swish, then a 5x5 depthwise convolution; its tensors stand at positions from `first`."""
 
     def weight(*shape: int) -> Tensor:
         return Tensor(shape, "float32", "weight", batched=False, strides=(1,) * len(shape))
 
-    tensors = [weight(inner, before, 1, 1), image(inner, side), image(inner, side), weight(inner, 1, 5, 5), image(inner, side)]
+    tensors = [
+        weight(inner, before, 1, 1),
+        image(inner, side),
+        image(inner, side),
+        weight(inner, 1, 5, 5),
+        image(inner, side),
+    ]
     rows = 2 * side * side
-    expand = Operator(f"{path}.expand/conv2d", "convolution", "conv2d", f"{path}.expand", (first - 1, first), (first + 1,),
-                      (Product(1, rows, inner, before),), Window((1, 1), (1, 1)))  # fmt: skip
-    swish = Operator(f"{path}.expand/silu", "activation", "silu", f"{path}.expand", (first + 1,), (first + 2,))
-    depthwise = Operator(f"{path}.spatial/conv2d", "convolution", "conv2d", f"{path}.spatial", (first + 2, first + 3),
-                         (first + 4,), (Product(inner, rows, 1, 25),), Window((5, 5), (1, 1), groups=inner))  # fmt: skip
+    dense, alone = Product(1, rows, inner, before), Product(inner, rows, 1, 25)
+    one, five = Window((1, 1), (1, 1)), Window((5, 5), (1, 1), groups=inner)
+    outer, middle = f"{path}.expand", f"{path}.spatial"
+    places = (first - 1, first), (first + 2, first + 3)
+    expand = Operator(f"{outer}/conv2d", "convolution", "conv2d", outer, places[0], (first + 1,), (dense,), one)
+    swish = Operator(f"{outer}/silu", "activation", "silu", outer, (first + 1,), (first + 2,))
+    depthwise = Operator(f"{middle}/conv2d", "convolution", "conv2d", middle, places[1], (first + 4,), (alone,), five)
     return tensors, [expand, swish, depthwise]
 
 
@@ -134,12 +142,14 @@ def test_few_channels_are_told_by_how_much_of_the_matrix_units_they_fill() -> No
     found = estimate(NETWORK, machine, batch=128)
     (thin,) = (b for b in bottlenecks(NETWORK, machine, found) if b.bound == "matrix")
     assert "1x1 convolution of 28x28x24 to 24 channels" in thin.why
-    assert "24 input channels fill 24 of 128 inner places (19 %)" in thin.why
-    assert "24 output channels fill 24 of 128 (19 %)" in thin.why
+    assert "24 input channels fill 24 of 128 rows of the matrix units (19 %)" in thin.why
+    assert "24 output channels for 128 columns (19 %)" in thin.why
 
 
 def test_traffic_is_told_by_its_intensity_and_the_ridge() -> None:
-    machine = set_values(platform("tpu-v3"), {"vector.peak.fp32": "1000x", "vector.special": "1000x", "vector.loads": "1000x"})
+    machine = set_values(
+        platform("tpu-v3"), {"vector.peak.fp32": "1000x", "vector.special": "1000x", "vector.loads": "1000x"}
+    )
     found = estimate(NETWORK, machine, batch=128)
     moved = next(b for b in bottlenecks(NETWORK, machine, found) if b.bound == "hbm")
     ridge = machine.matrix.peak["bf16"] / machine.main_memory.bandwidth

@@ -42,7 +42,9 @@ CHANNELS = st.sampled_from([8, 12, 16, 24, 40])
 def traced(found: Architecture, *, channels_last: bool = False) -> Workload:
     dtype = torch.int64 if len(found.input) == 1 else torch.float32
     with torch.device("meta"):
-        return trace(build(found), torch.empty((2, *found.input), dtype=dtype), name=found.name, channels_last=channels_last)
+        return trace(
+            build(found), torch.empty((2, *found.input), dtype=dtype), name=found.name, channels_last=channels_last
+        )
 
 
 def of_images(*stages: Stage, side: int = 32, stem: ConvStem | None = None) -> Architecture:
@@ -112,7 +114,9 @@ def residual(draw: st.DrawFn) -> Architecture:
         radix = draw(st.sampled_from([1, 2])) if groups == 1 else 1
         squeeze = draw(st.sampled_from([0, 4])) if radix == 1 else 4
         pooled, kernel = draw(st.booleans()), draw(st.sampled_from([3, 5]))
-        block = Bottleneck(channels, hidden, out, kernel, 2, groups, squeeze, radix, pooled, draw(st.sampled_from(["relu", "swish"])))
+        block = Bottleneck(
+            channels, hidden, out, kernel, 2, groups, squeeze, radix, pooled, draw(st.sampled_from(["relu", "swish"]))
+        )
         stages += [Stage(block), Stage(msgspec.structs.replace(block, in_channels=out, stride=1))]
         channels = out
     return of_images(*stages, stem=ConvStem((8, 16), draw(st.sampled_from([3, 7]))))
@@ -124,7 +128,9 @@ def attentive(draw: st.DrawFn) -> Architecture:
     heads, side = draw(st.sampled_from([1, 4, 6])), draw(st.sampled_from([8, 32, 64, 100]))
     shared = draw(st.sampled_from([few for few in (1, 2, heads) if heads % few == 0]))
     norm, activation = draw(st.sampled_from(["layer", "rms"])), draw(st.sampled_from(["gelu", "gelu-tanh", "relu"]))
-    block = Transformer(heads * side, heads, shared, draw(st.sampled_from([64, 100, 300])), activation=activation, norm=norm)
+    block = Transformer(
+        heads * side, heads, shared, draw(st.sampled_from([64, 100, 300])), activation=activation, norm=norm
+    )
     if draw(st.booleans()):
         return of_patches(block)
     return of_tokens(msgspec.structs.replace(block, causal=True), tied=draw(st.booleans()))
@@ -253,7 +259,9 @@ def test_on_a_tpu_space_to_depth_saves_time_at_the_start(kept: Path) -> None:
     found, machine = workload("efficientnet-b0", cache=kept), platform("tpu-v3")
     pieces = Pieces()
     pieces.learn(architecture("efficientnet-b0"), found)
-    after = pieces.assemble(single(architecture("efficientnet-b0"), "tpu-v3", "space-to-depth", "stages 0-1").architecture)
+    after = pieces.assemble(
+        single(architecture("efficientnet-b0"), "tpu-v3", "space-to-depth", "stages 0-1").architecture
+    )
     before_s, after_s = (estimate(network, machine, batch=128).latency_s for network in (found, after))
     assert after_s < (1 - LEAST) * before_s
 

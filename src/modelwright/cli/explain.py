@@ -17,13 +17,13 @@ from modelwright.errors import SettingError
 from modelwright.hardware.catalogue import platform
 from modelwright.hardware.model import check, estimate
 from modelwright.networks.advice import LEAST, TRIES, Progress, explain
-from modelwright.networks.assemble import Pieces
 from modelwright.networks.catalogue import architecture
 from modelwright.networks.workloads import is_address
-from modelwright.records import Platform, Workload, to_json, to_toml
+from modelwright.records import Estimate, Platform, Workload, to_json, to_toml
 from modelwright.records.advice import Advice, Explanation
 from modelwright.report.explain import (
     ACCURACY,
+    NARROWER,
     NO_RECORD,
     advice_rows,
     bottleneck_rows,
@@ -43,6 +43,8 @@ _EXAMPLES = """examples:
 
 A file that --write leaves is an architecture like any other: explain it again, cost it, measure it."""
 _INDENT = 4
+_LEAST = 0.001
+"""A bottleneck whose removal would save a smaller share of the time is not shown."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="samples run at once (default: %(default)s)")
     add_setting(parser)
     parser.add_argument(
-        "--top", type=int, default=10, metavar="N", help="how many bottlenecks and changes to show (default: %(default)s)"
+        "--top",
+        type=int,
+        default=10,
+        metavar="N",
+        help="how many bottlenecks and changes to show (default: %(default)s)",
     )
     parser.add_argument(
         "--tries", type=int, default=TRIES, metavar="N", help="how many changes to estimate (default: %(default)s)"
@@ -84,7 +90,6 @@ def run(arguments: argparse.Namespace) -> int:
             network,
             machine,
             now,
-            pieces=Pieces(arguments.channels_last),
             reordered=_reordered(arguments, network, machine),
             tries=arguments.tries,
             progress=progress,
@@ -99,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_plain(explained), indent=2))
     else:
-        _show(explained, structural, arguments.top)
+        _show(explained, structural, now, arguments.top)
     return 0
 
 
@@ -171,12 +176,12 @@ def _plain(explained: Explanation) -> dict[str, object]:
     return row
 
 
-def _show(explained: Explanation, structural: Sequence[Advice], top: int) -> None:
+def _show(explained: Explanation, structural: Sequence[Advice], now: Estimate, top: int) -> None:
     console = Console(soft_wrap=True)
     console.print(Text(headline(explained), style="bold"))
-    bottlenecks = explained.bottlenecks[:top]
+    reasons = [b.why for b in explained.bottlenecks if b.saving_s >= _LEAST * explained.now.latency_s]
     print()
-    _entries("Bottlenecks, in order of what removing them would save", bottleneck_rows(explained), [b.why for b in bottlenecks])
+    _entries("Bottlenecks, in order of what removing them would save", bottleneck_rows(explained), reasons[:top])
     print()
     if structural:
         notes = [f"{changes(advice)} | {shifts(advice)}" for advice in structural[:top]]
@@ -186,20 +191,22 @@ def _show(explained: Explanation, structural: Sequence[Advice], top: int) -> Non
         print()
         show_table(setting_rows(settings[:top]), "Changes to how it is run, in order of time saved a sample")
     print()
-    _notes(explained, structural, top)
+    _notes(explained, structural)
+    for sentence in unknown_operators([now]):
+        show_note(sentence)
 
 
-def _notes(explained: Explanation, structural: Sequence[Advice], top: int) -> None:
+def _notes(explained: Explanation, structural: Sequence[Advice]) -> None:
     show_note("Estimates of the performance model for a whole batch.")
     if not explained.considered:
         show_note(NO_RECORD)
     else:
         tried = f"{explained.tried} of {explained.considered} single changes were built, traced and estimated"
         show_note(f"{tried}; {len(structural)} save at least {LEAST:.1%}. {ACCURACY}")
+    if any(advice.word == "precision" for advice in explained.advice):
+        show_note(NARROWER)
     if structural:
         show_note("--write NUMBER FILE.toml writes the changed architecture.")
-    for sentence in unknown_operators([explained]):
-        show_note(sentence)
 
 
 def _entries(title: str, data: Data, notes: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
 """How much arithmetic vector work costs: instructions and transcendental results an element, by operator.
 
-The counts are read off the textbook formulas: an activation, a normalisation or a reduction is so many adds, multiplies,
-comparisons and conversions, plus so many results of the special-function unit (exp, reciprocal, square root). Fused
-multiply-adds count as one instruction.
+The counts are read off the textbook formulas: an activation, a normalisation or a reduction is so many adds,
+multiplies, comparisons and conversions, plus so many results of the special-function unit (exp, reciprocal, square
+root). Fused multiply-adds count as one instruction.
 """
 
 from modelwright.records import Operator
@@ -34,7 +34,7 @@ _BY_KIND: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 SCORE_INSTRUCTIONS = 5.0
-"""Instructions a score in fused attention: scale, running maximum, subtract, sum, convert (Dao, 2023, FlashAttention-2)."""
+"""Instructions a score in fused attention: scale, maximum, subtract, sum, convert (Dao, FlashAttention-2, 2023)."""
 
 
 def instructions(operator: Operator) -> tuple[float, float]:

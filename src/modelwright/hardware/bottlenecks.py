@@ -14,6 +14,9 @@ from modelwright.hardware.run import Run, run_of
 from modelwright.records import Estimate, KernelEstimate, Platform, Workload
 from modelwright.records.advice import Bottleneck
 
+ROUNDING = 1e-9
+"""A saving below this share of the run is one of rounding."""
+
 
 def bottlenecks(workload: Workload, platform: Platform, estimate: Estimate) -> tuple[Bottleneck, ...]:
     """What holds a run up, in order of what removing it would save; together they spend the whole latency.
@@ -50,7 +53,8 @@ def _computing(run: Run) -> Iterator[Bottleneck]:
         chosen = np.array(members, dtype=np.int64)
         spent = float(work[chosen].sum())
         if spent > 0:
-            saving = min(spent, max(0.0, whole - run.without(chosen, row)))
+            saved = whole - run.without(chosen, row)
+            saving = min(spent, saved) if saved > ROUNDING * whole else 0.0
             leading = members[int(np.argmax(work[chosen]))]
             yield Bottleneck(place, names[row], len(members), spent, saving, why(run, leading, names[row]))
 
@@ -62,9 +66,9 @@ def places(kernels: Sequence[KernelEstimate]) -> list[str]:
     none ("head.conv"). Blocks are equal if their kernels multiply as much.
     """
     found = [_parted(kernel.layer) for kernel in kernels]
-    work: dict[str, list[tuple[str, str, float]]] = {}
+    work: dict[str, list[tuple[str, float]]] = {}
     for kernel, (block, part) in zip(kernels, found, strict=True):
-        work.setdefault(block, []).append((part, kernel.kind, kernel.flops))
+        work.setdefault(block, []).extend([(part, kernel.flops)] if kernel.flops else [])
     names = _ranges(work)
     return [".".join(filter(None, (names[block], part))) or "(whole)" for block, part in found]
 

@@ -3,12 +3,12 @@
 eager: one kernel an operator. compiled and graph (TorchInductor): pointwise operators join each other and the reduction
 they feed or follow; convolutions and matrix products are library calls of their own. engine (TensorRT, OpenVINO, XLA):
 pointwise operators also join the convolution or product whose result they take. On a TPU, where XLA generates the
-convolution itself, a reduction joins too (several results of one fusion), and so does what is done to the operand on its
-way in (a gate, an activation). Views never run.
+convolution itself, a reduction joins too (several results of one fusion), and so does what is done to the operand on
+its way in (a gate, an activation). Views never run.
 
-Sources: Ansel et al., PyTorch 2, ASPLOS 2024, section 4 (Inductor's scheduler fuses pointwise and reduction nodes, library
-calls stay apart); NVIDIA TensorRT developer guide, "Layer fusion"; XLA, "XLA:TPU fusion": convolutions take part in output
-fusions, multi-output fusions and fusions of their operands' producers.
+Sources: Ansel et al., PyTorch 2, ASPLOS 2024, section 4 (Inductor's scheduler fuses pointwise and reduction nodes,
+library calls stay apart); NVIDIA TensorRT developer guide, "Layer fusion"; XLA, "XLA:TPU fusion": convolutions take
+part in output fusions, multi-output fusions and fusions of their operands' producers.
 """
 
 from collections.abc import Sequence
@@ -54,11 +54,14 @@ def resolve(workload: Workload) -> Graph:
     return Graph(tuple(root), tuple(size), {key: tuple(value) for key, value in takers.items()})
 
 
-def fuse(workload: Workload, graph: Graph, execution: Execution, *, generated: bool = False) -> tuple[tuple[int, ...], ...]:
+def fuse(
+    workload: Workload, graph: Graph, execution: Execution, *, generated: bool = False
+) -> tuple[tuple[int, ...], ...]:
     """Operators (by position) that run together, in the order of execution.
 
     Args:
-        workload, graph: the network, and its views seen through.
+        workload: the network.
+        graph: its views seen through.
         execution: how it runs.
         generated: an engine writes its own convolutions and products (XLA on a TPU) instead of calling a library's.
     """

@@ -6,7 +6,7 @@ from modelwright.records import Policy, Workload
 
 
 def peak_bytes(workload: Workload, batch: int, policy: Policy) -> float:
-    """Bytes of the weights plus the peak of live activations, freed after their last reader (in-place ones reuse theirs)."""
+    """Bytes of the weights plus the peak of live activations; those are freed after their last reader."""
     graph, widths = resolve(workload), assign(workload, policy).widths
     scale = batch / workload.batch
     sizes = [
@@ -19,7 +19,9 @@ def peak_bytes(workload: Workload, batch: int, policy: Policy) -> float:
             last[graph.root[position]] = index
     for position in workload.outputs:
         last[graph.root[position]] = len(workload.operators)
-    fixed = sum(size for size, tensor in zip(sizes, workload.tensors, strict=True) if tensor.role in ("weight", "buffer"))
+    fixed = sum(
+        size for size, tensor in zip(sizes, workload.tensors, strict=True) if tensor.role in ("weight", "buffer")
+    )
     alive = sum(size for size, tensor in zip(sizes, workload.tensors, strict=True) if tensor.role == "input")
     peak = alive
     for index, operator in enumerate(workload.operators):
@@ -31,5 +33,9 @@ def peak_bytes(workload: Workload, batch: int, policy: Policy) -> float:
         for root in {graph.root[p] for p in (*operator.inputs, *operator.outputs)}:
             role = workload.tensors[root].role
             if last[root] == index and role not in ("weight", "buffer"):
-                alive -= 0.0 if operator.in_place and operator.inputs and root == graph.root[operator.inputs[0]] else sizes[root]
+                alive -= (
+                    0.0
+                    if operator.in_place and operator.inputs and root == graph.root[operator.inputs[0]]
+                    else sizes[root]
+                )
     return fixed + peak

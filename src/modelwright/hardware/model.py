@@ -89,16 +89,16 @@ def schedule(table: Table, needs: Seconds, platform: Platform, execution: Execut
     has ended. On a CPU host and device are the same and nothing overlaps.
     """
     launch = platform.launch
-    pace = {"eager": launch.eager, "compiled": launch.compiled, "graph": launch.graph, "engine": launch.graph}[execution]
+    pace = {"eager": launch.eager, "compiled": launch.compiled, "graph": launch.graph, "engine": launch.graph}[
+        execution
+    ]
     needed = np.vstack([needs.matrix, needs.vector, needs.memory])
     work = needed.max(axis=0)
     bound = needed.argmax(axis=0)
     device = work + launch.kernel
     host = table.host * pace
-    if platform.kind == "cpu" or not len(device):
-        latency = device + host
-    else:
-        latency = _overlap(device, host, table)
+    alone = platform.kind == "cpu" or not len(device)
+    latency = device + host if alone else _overlap(device, host, table)
     if execution in ("graph", "engine") and len(latency):
         latency[table.starts] += launch.program
     starting = latency - work
@@ -219,7 +219,7 @@ def peak_rate(platform: Platform, precision: Policy) -> float:
 def energy(
     flops: float, vector: float, moved: float, latency: float, platform: Platform, precision: Policy
 ) -> float | None:
-    """Joules a batch: work and traffic times what each costs plus idle power; board power times time if only that is known."""
+    """Joules a batch: work and traffic times their costs, plus idle power; or board power times time if that is all."""
     known = platform.energy
     if known is None:
         return None

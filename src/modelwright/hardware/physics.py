@@ -13,7 +13,7 @@ from modelwright.hardware.table import FROM_LAST_RUN, FROM_MAIN, Array, Table
 from modelwright.records import Platform, Precision
 
 SPLIT_DEPTH = 256
-"""A product with too few tiles is also cut along its inner dimension, into parts no shorter than this (stream-K, split-K)."""
+"""A product with too few tiles is also cut along its inner dimension, into parts no shorter than this (split-K)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def seconds(table: Table, platform: Platform, precision: Precision) -> Seconds:
 
 
 def products(table: Table, platform: Platform, precision: Precision) -> tuple[Array, Array, Array, Array]:
-    """For every product: seconds on the matrix units, bytes fed to them, and instructions and loads of the vector units instead.
+    """For every product: matrix units' seconds and bytes fed to them, or instructions and loads of the vector units.
 
     A product runs on the tiles that suit it best. A grouped convolution runs on the vector units where that is faster:
     the loop over its taps, one load a tap and output position (an input value serves all outputs of its group).
@@ -120,12 +120,14 @@ def traffic(table: Table, platform: Platform) -> tuple[Array, Array]:
     memory = np.zeros((len(platform.memory), kernels))
     passed = passing(table.access_bytes, distance, platform)
     for number, level in enumerate(platform.memory):
-        memory[number] = np.bincount(table.access_kernel, passed[number], kernels) / (level.bandwidth * level.achievable)
+        memory[number] = np.bincount(table.access_kernel, passed[number], kernels) / (
+            level.bandwidth * level.achievable
+        )
     return memory, np.bincount(table.access_kernel, passed[-1], kernels).astype(float)
 
 
 def passing(touched: Array, distance: Array, platform: Platform) -> Array:
-    """Bytes of every access that pass each memory level (a row a level), by the bytes touched since its data last was."""
+    """Bytes of every access that pass each memory level, a row a level, by the bytes touched since its last use."""
     passed = np.empty((len(platform.memory), *touched.shape))
     beyond = touched
     for number, level in enumerate(platform.memory):

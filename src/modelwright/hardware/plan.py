@@ -1,5 +1,6 @@
 """From a workload to the kernels that a platform runs: each with its products, vector work and memory accesses."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +27,7 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class Multiplication(msgspec.Struct, frozen=True):
-    """A product as the matrix units see it: `taps` windows of `channels` inner elements (1 window for plain products)."""
+    """A product as the matrix units see it: `taps` windows of `channels` inner elements, one for plain products."""
 
     count: float
     m: float
@@ -41,8 +42,8 @@ class Multiplication(msgspec.Struct, frozen=True):
 class Kernel(msgspec.Struct, frozen=True):
     """One launch: what it computes and what it touches, for a whole batch.
 
-    `scattered` counts the bytes of the memory sectors that strided access pulls from the nearest level. A `serial` kernel
-    does its vector work between its matrix work, not beside it.
+    `scattered` counts the bytes of the memory sectors that strided access pulls from the nearest level. A `serial`
+    kernel does its vector work between its matrix work, not beside it.
     """
 
     name: str
@@ -84,7 +85,13 @@ def plan(workload: Workload, platform: Platform, batch: int, policy: Policy, exe
     graph = resolve(workload)
     assignment = assign(workload, policy)
     context = _Context(
-        workload, graph, assignment, platform, execution, batch / workload.batch, _read_widths(workload, graph, assignment)
+        workload,
+        graph,
+        assignment,
+        platform,
+        execution,
+        batch / workload.batch,
+        _read_widths(workload, graph, assignment),
     )
     groups = fuse(workload, graph, execution, generated=platform.kind == "tpu")
     maker = {graph.root[p]: g for g, group in enumerate(groups) for i in group for p in workload.operators[i].outputs}
@@ -135,7 +142,7 @@ def _width(context: _Context, index: int, position: int) -> int:
 
 
 def _before(context: _Context, index: int) -> Iterator[Kernel]:
-    """Kernels that must run first: precision conversions, and copies into the memory order that an operator insists on."""
+    """Kernels that must run first: precision conversions, and copies into the memory order an operator insists on."""
     operator = context.workload.operators[index]
     for cast in context.assignment.casts[index]:
         given = context.workload.tensors[context.graph.root[cast.tensor]].role != "activation"  # no producer to join
@@ -155,9 +162,10 @@ def _after(context: _Context, group: Sequence[int]) -> Iterator[Kernel]:
     for index in group:
         operator = context.workload.operators[index]
         width = context.assignment.widths[operator.outputs[0]]
-        if operator.target == "group_norm" and _eager_gpu(context):
-            if context.workload.tensors[operator.inputs[0]].channels_last:  # CUDA's kernel writes row-major order
-                yield _copy(context, operator, operator.outputs[0], "copy", Cast(operator.outputs[0], width, width))
+        source = context.workload.tensors[operator.inputs[0]] if operator.inputs else None
+        if operator.target == "group_norm" and _eager_gpu(context) and source and source.channels_last:
+            # CUDA's kernel writes row-major order
+            yield _copy(context, operator, operator.outputs[0], "copy", Cast(operator.outputs[0], width, width))
         if operator.kind != "convolution":
             continue
         if _changes_layout(context, operator):
@@ -200,7 +208,7 @@ def _reordered(operator: Operator, workload: Workload, *, gpu: bool) -> Iterator
 def _stacks(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     """Whether all axes but the last two lie evenly one after another, so that they can be walked as one."""
     lead = [(axis, step) for axis, step in zip(shape[:-2], strides[:-2], strict=True) if axis > 1]
-    even = all(outer[1] == inner[0] * inner[1] for outer, inner in zip(lead, lead[1:], strict=False))
+    even = all(outer[1] == inner[0] * inner[1] for outer, inner in itertools.pairwise(lead))
     return even and (not strides or min(strides[-2:]) <= 1)
 
 
@@ -215,9 +223,7 @@ def _changes_layout(context: _Context, operator: Operator) -> bool:
     return tensor_cores and not source.channels_last and len(source.shape) == 4 and product.n > 1 and not plain
 
 
-def _kernel(
-    context: _Context, group: Sequence[int], number: int, maker: dict[int, int], results: set[int]
-) -> Kernel:
+def _kernel(context: _Context, group: Sequence[int], number: int, maker: dict[int, int], results: set[int]) -> Kernel:
     operators = [context.workload.operators[i] for i in group]
     lead = next((o for o in operators if o.products), operators[0])
     work = [_vector_work(context, operator) for operator in operators]
@@ -258,7 +264,7 @@ def _scattered(context: _Context, index: int) -> float:
 
 
 def sector_bytes(tensor: Tensor, order: tuple[int, ...], width: int) -> float:
-    """Bytes of 32-byte sectors that reading a tensor in another tensor's order touches; 0 where both run along one axis.
+    """Bytes of 32-byte sectors that reading a tensor in another tensor's order touches; 0 where both run alike.
 
     PyTorch's element-wise kernels walk their output in its memory order. Where the input's neighbours lie elsewhere,
     every element costs a sector of its own, or as many as the output's innermost axis is long (CUDA C++ best practices
@@ -313,7 +319,7 @@ def _attention(context: _Context, operator: Operator, width: int) -> Iterator[Mu
 
 
 def _blocks(context: _Context, scores: Product) -> tuple[float, float]:
-    """Queries and keys padded to blocks of 128 (FlashAttention-2's kernel traits for heads up to 64 wide; beyond, 64 keys)."""
+    """Queries and keys padded to FlashAttention-2's blocks: 128 by 128, or by 64 for heads over 64 wide."""
     if context.platform.kind != "gpu":
         return scores.m, scores.n
     block = 128 if scores.k <= 64 else 64

@@ -2,8 +2,8 @@
 
 Under "amp" (fp16) and "amp-bf16" the rules are those of torch.autocast for CUDA, as listed in PyTorch's reference
 "Autocast Op Reference": matrix work casts its inputs down, a list of sensitive operators casts them up, the rest
-promotes to the widest input. "amp-fast-norm" is "amp" with layer and group normalisation kept in fp16, as timm's fast norm
-and NVIDIA's Apex run them.
+promotes to the widest input. "amp-fast-norm" is "amp" with layer and group normalisation kept in fp16, as timm's fast
+norm and NVIDIA's Apex run them.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ AUTOCAST: dict[str, Precision] = {"amp": "fp16", "amp-bf16": "bf16", "amp-fast-n
 """Policy -> the precision that it casts matrix work to."""
 
 _DOWN_NORMS = frozenset({"layer_norm", "group_norm"})
-_UP = frozenset(
-    """acos asin cosh cosine_similarity cdist exp expm1 group_norm layer_norm log log2 log1p norm linalg_vector_norm pow
-    reciprocal rsqrt sinh softplus tan square logsumexp rms_norm pairwise_distance upsample_nearest1d
-    upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d
-    upsample_trilinear3d""".split()
-)
-_UP_INSIDE = frozenset("cumprod cumsum log_softmax prod softmax sum".split())
-"""Read at the width they come in, computed and written in fp32: autocast sets their dtype argument, no conversion runs."""
+_UP = frozenset({
+    "acos", "asin", "cdist", "cosh", "cosine_similarity", "exp", "expm1", "group_norm", "layer_norm",
+    "linalg_vector_norm", "log", "log1p", "log2", "logsumexp", "norm", "pairwise_distance", "pow", "reciprocal",
+    "rms_norm", "rsqrt", "sinh", "softplus", "square", "tan", "upsample_bicubic2d", "upsample_bilinear2d",
+    "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_trilinear3d",
+})  # fmt: skip
+_UP_INSIDE = frozenset(["cumprod", "cumsum", "log_softmax", "prod", "softmax", "sum"])
+"""Read at the width they come in and written in fp32: autocast sets their dtype argument, no conversion runs."""
 _DOWN = frozenset({"convolution", "product", "attention", "recurrence"})
 _WIDEST = frozenset({"bilinear", "tensordot"})
 """Products that autocast runs in the widest precision among their inputs."""
@@ -101,7 +101,9 @@ def _give(operator: Operator, workload: Workload, widths: list[int], wanted: int
     """Set the outputs' widths: the wanted one, or the widest of the inputs that have axes."""
     if not wanted:
         inputs = [workload.tensors[p] for p in operator.inputs]
-        counted = [w for w, t in zip((widths[p] for p in operator.inputs), inputs, strict=True) if t.floating and t.shape]
+        counted = [
+            w for w, t in zip((widths[p] for p in operator.inputs), inputs, strict=True) if t.floating and t.shape
+        ]
         if (operator.target == "batch_norm" or operator.in_place) and inputs:
             counted = [widths[operator.inputs[0]]]
         if operator.kind == "cast":

@@ -1,4 +1,4 @@
-"""Why a resource decides how long a kernel lasts: one sentence, every number of it from the workload and the platform."""
+"""Why a resource decides how long a kernel lasts: one sentence, its numbers from the workload and the platform."""
 
 import math
 from collections.abc import Iterator
@@ -72,16 +72,28 @@ def _losses(found: Multiplication, run: Run) -> Iterator[tuple[float, str]]:
     padded = math.ceil(found.channels / align) * align * found.taps
     deep = math.ceil(padded / units.depth) * units.depth
     what = f"{found.channels} input channels" + (f" x {found.taps} taps" if found.taps > 1 else "")
-    yield from _told(inner / deep, f"{what} fill {inner} of {deep} inner places")
-    for size, tile, noun in ((found.n, columns, "output channels"), (found.m, rows, "positions")):
+    side = "rows of the matrix units" if run.platform.kind == "tpu" else "places along the inner dimension"
+    yield from _told(inner / deep, f"{what} fill {inner} of {deep} {side}")
+    for size, tile, noun, lines in (
+        (found.n, columns, "output channel", "columns"),
+        (found.m, rows, "position", "lines"),
+    ):
         whole = math.ceil(size / tile) * tile
-        yield from _told(size / whole, f"{size:.0f} {noun} fill {size:.0f} of {whole}")
+        yield from _told(size / whole, f"{_count(size, noun)} for {whole} {lines}")
     tiles = found.count * math.ceil(found.m / rows) * math.ceil(found.n / columns)
     rounds = max(1, math.ceil(tiles / units.units))
-    busy = f"{tiles:.0f} tiles of {rows}x{columns} occupy {units.units} units for {rounds} round{'s' * (rounds > 1)}"
-    yield from _told(tiles / (rounds * units.units), busy)
+    share = tiles / (rounds * units.units)
+    yield from _told(
+        share, f"{_count(tiles, f'tile of {rows}x{columns}')} for {units.units} units in {_count(rounds, 'round')}"
+    )
     fill = f"filling the pipeline costs {units.fill} steps for every {deep}"
     yield from _told(deep / (deep + units.fill), fill)
+
+
+def _count(number: float, noun: str) -> str:
+    """A number of things: "1 tile of 32x32", "96 tiles of 32x32"."""
+    word, _, rest = noun.partition(" of ")
+    return f"{number:.0f} {word}{'' if number == 1 else 's'}{f' of {rest}' if rest else ''}"
 
 
 def _told(share: float, text: str) -> Iterator[tuple[float, str]]:
@@ -114,7 +126,8 @@ def _vector(run: Run, number: int) -> str:
     beside = f"; the matrix units need {seconds(matrix_s)}" if matrix_s else ""
     if special / vector.special >= max(direct, simple / vector.issue):
         culprit = max(
-            (run.operators[name] for name in run.kernels[number].operators), key=lambda operator: instructions(operator)[1]
+            (run.operators[name] for name in run.kernels[number].operators),
+            key=lambda operator: instructions(operator)[1],
         )
         took = f"{seconds(special / vector.special)} at {short(vector.special, '/s')}"
         return f"takes {short(special)} exponentials and the like, most in {named(culprit)}: {took}{beside}"

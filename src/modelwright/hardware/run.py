@@ -1,4 +1,4 @@
-"""A run: an estimate together with the columns that it was made from, so that one can ask what became of each second."""
+"""A run: an estimate with the columns that it was made from, so that one can ask what became of each second."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,5 +108,5 @@ def run_of(workload: Workload, platform: Platform, estimate: Estimate) -> Run:
         operators={operator.name: operator for operator in workload.operators},
         table=table,
         rows=np.vstack([needs.matrix, needs.vector, needs.memory]),
-        direct=np.bincount(table.kernel, direct, len(steps.kernels)),
+        direct=np.bincount(table.kernel, direct, len(steps.kernels)).astype(np.float64),
     )

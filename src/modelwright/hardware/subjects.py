@@ -25,7 +25,9 @@ def subject(kernel: Kernel, operators: Mapping[str, Operator], workload: Workloa
     operator = operators.get(kernel.name) or operators[kernel.operators[0]]
     source = workload.tensors[operator.inputs[0]].shape if operator.inputs else ()
     if kernel.name != operator.name:
-        return f"{_BESIDE.get(kernel.name.rpartition('.')[2], kernel.kind)} for a {named(operator)} of {_extent(source)}"
+        return (
+            f"{_BESIDE.get(kernel.name.rpartition('.')[2], kernel.kind)} for a {named(operator)} of {_extent(source)}"
+        )
     if operator.kind == "convolution" and operator.window:
         channels = source[1], workload.tensors[operator.outputs[0]].shape[1]
         return _convolution(operator.window, channels, source)

@@ -1,4 +1,4 @@
-"""Kernels as columns of numbers, so that one kernel and a million of them are costed by the same few array operations."""
+"""Kernels as columns of numbers, so that one and a million are costed by the same few array operations."""
 
 import itertools
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Table:
         starts: position of each network's first kernel (strictly increasing, the first is 0).
         macs, instructions, special, scattered, serial, host: a number a kernel.
         kernel, count, m, n, channels, taps, width, grouped, share: a row a matrix product.
-        access_kernel, access_bytes, access_partner, access_write: a row a tensor touched; the partner is the kernel that
-            touched the tensor before (a read) or will read it next (a write), or FROM_MAIN or FROM_LAST_RUN.
+        access_kernel, access_bytes, access_partner, access_write: a row a tensor touched; the partner is the kernel
+            that touched the tensor before (a read) or will read it next (a write), or FROM_MAIN or FROM_LAST_RUN.
     """
 
     starts: Index

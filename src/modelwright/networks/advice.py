@@ -37,7 +37,6 @@ def explain(
     platform: Platform,
     now: Estimate,
     *,
-    pieces: Pieces | None = None,
     reordered: Workload | None = None,
     tries: int = TRIES,
     progress: Progress | None = None,
@@ -46,10 +45,9 @@ def explain(
 
     Args:
         architecture: the network as a record; None for one that has none, whose structure no edit can change then.
-        workload: the network, traced.
+        workload: the network, traced; edits are traced in the same memory order.
         platform: the accelerator.
         now: the estimate of this workload on this platform, in the setting that is asked about.
-        pieces: traced pieces to take from and add to; their memory order is that of all edits.
         reordered: the same network traced in N,H,W,C memory order, if that is to be considered.
         tries: how many edits are estimated at most.
         progress: told how many edits are done, how many there are, and what is tried next.
@@ -58,7 +56,7 @@ def explain(
     chosen = _likeliest(offered, now, platform)[:tries]
     found: tuple[Advice, ...] = ()
     if architecture and chosen:
-        pieces = pieces or Pieces()
+        pieces = Pieces(channels_last=any(t.role == "input" and t.channels_last for t in workload.tensors))
         pieces.learn(architecture, workload)
         found = _worth(_tried(chosen, pieces, platform, now, progress))
     return Explanation(
@@ -130,7 +128,9 @@ def _tried(
             then = estimate(pieces.assemble(offer.architecture), platform, **setting)  # type: ignore[arg-type]  # from an Estimate
         except CapacityError:
             continue
-        advice = Advice("architecture", offer.word, offer.place, offer.changes, outcome(now), outcome(then), offer.architecture)
+        advice = Advice(
+            "architecture", offer.word, offer.place, offer.changes, outcome(now), outcome(then), offer.architecture
+        )
         yield offer.rivals, advice
 
 
@@ -165,9 +165,11 @@ def _settings(
         yield next(entry for entry in larger if best >= NEARLY * entry[1].after.sample_s)
 
 
-def _set(workload: Workload, platform: Platform, now: Estimate, key: str, value: object) -> Iterator[tuple[str, Advice]]:
+def _set(
+    workload: Workload, platform: Platform, now: Estimate, key: str, value: object
+) -> Iterator[tuple[str, Advice]]:
     """What changing one setting gives, if the platform can do it; one that estimates do not know is the workload's."""
-    setting = {"batch": now.batch, "precision": now.precision, "execution": now.execution}
+    setting: dict[str, object] = {"batch": now.batch, "precision": now.precision, "execution": now.execution}
     change = Change(key, _written(setting.get(key, False)), _written(value))
     setting |= {key: value} if key in setting else {}
     try:

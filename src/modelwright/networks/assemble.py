@@ -1,8 +1,8 @@
 """A workload put together from pieces: the stem, each block and the head are traced alone, and each only once.
 
-Tracing a whole network takes seconds, tracing a block a tenth of that. Networks that differ in one stage share all other
-pieces, so a change to an architecture costs the tracing of the blocks that it changes. What comes out is what tracing the
-whole network says.
+Tracing a whole network takes seconds, tracing a block a tenth of that. Networks that differ in one stage share all
+other pieces, so a change to an architecture costs the tracing of the blocks that it changes. What comes out is what
+tracing the whole network says.
 """
 
 import importlib
@@ -24,7 +24,7 @@ Key = tuple[bytes, tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a network that takes one tensor and hands one on: its module path, its record, one sample's shape before."""
+    """A part of a network, from one tensor to the next: its module path, its record, one sample's shape before."""
 
     path: str
     record: bytes
@@ -78,8 +78,10 @@ def segments(architecture: Architecture) -> tuple[Segment, ...]:
     found = [Segment("stem", to_json(architecture.stem), architecture.input)]
     for number, stage in enumerate(architecture.stages):
         record = to_json(stage.block)
-        for repeat in range(stage.repeats):
-            found.append(Segment(f"stages.{number}.{repeat}", record, before[number + (repeat > 0)]))
+        found += [
+            Segment(f"stages.{number}.{repeat}", record, before[number + (repeat > 0)])
+            for repeat in range(stage.repeats)
+        ]
     head = to_json((architecture.head, architecture.classes))
     return (*found, Segment("head", head, before[-1]))
 
@@ -158,7 +160,9 @@ class _Joint:
 
     def tie(self, shape: tuple[int, ...]) -> None:
         """Make all weights of that shape one."""
-        first, *others = [p for p, tensor in enumerate(self._tensors) if tensor.role == "weight" and tensor.shape == shape]
+        first, *others = [
+            p for p, tensor in enumerate(self._tensors) if tensor.role == "weight" and tensor.shape == shape
+        ]
         place = {position: first if position in others else position for position in range(len(self._tensors))}
         self._operators = [_moved(operator, place) for operator in self._operators]
         self._parameters -= sum(self._tensors[position].size for position in others)
@@ -180,11 +184,12 @@ class _Joint:
 
 def _cut(workload: Workload, path: str) -> Workload | None:
     """The piece of a workload that the module at a path is; None where more than one tensor enters or leaves it."""
-    inside = [o for o in workload.operators if o.layer == path or o.layer.startswith(f"{path}.")]
+    inside = [o for o in workload.operators if f"{o.layer}.".startswith(f"{path}.")]
+    names = {operator.name for operator in inside}
     made = {position for operator in inside for position in operator.outputs}
     used = dict.fromkeys(position for operator in inside for position in operator.inputs if position not in made)
     entering = [position for position in used if workload.tensors[position].role in ("input", "activation")]
-    taken = {p for o in workload.operators if o not in inside for p in o.inputs} | set(workload.outputs)
+    taken = {p for o in workload.operators if o.name not in names for p in o.inputs} | set(workload.outputs)
     leaving = sorted(made & taken)
     if len(entering) != 1 or len(leaving) != 1:
         return None

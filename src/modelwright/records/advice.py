@@ -1,4 +1,4 @@
-"""Why a network takes the time it takes, and what would change that: bottlenecks, and advice with its predicted gain."""
+"""Why a network takes the time it takes, and what would change that: bottlenecks, and advice with its gain."""
 
 from typing import Literal
 

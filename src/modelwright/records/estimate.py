@@ -56,8 +56,8 @@ class Estimate(msgspec.Struct, frozen=True):
         vector_flops: operations of the vector units, whole batch.
         bytes: moved to and from main memory, whole batch.
         intensity: flops / bytes (the authors' operational intensity I).
-        efficiency: achieved FLOP/s over the roofline's at that intensity (the authors' execution efficiency E); the masked
-            half of causal attention does not count.
+        efficiency: achieved FLOP/s over the roofline's at that intensity (the authors' execution efficiency E); the
+            masked half of causal attention does not count.
         peak_memory_bytes: weights and the largest set of activations alive at once.
         energy_j: joules for one batch, where the platform states its energy.
         bound: the resource under which most of the time is spent.

@@ -66,7 +66,8 @@ class MemoryLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One level of memory: capacity in bytes, bandwidth in bytes per second.
 
     Attributes:
-        keeps: data stays there from one kernel to the next (hardware caches do; scratchpads where the compiler plans so).
+        keeps: data stays there from one kernel to the next (hardware caches do; scratchpads where the compiler plans
+            so).
         achievable: share of the bandwidth that a plain copy reaches, as published or measured.
     """
 
@@ -96,7 +97,7 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Energy: joules a FLOP on the matrix units a precision, joules a byte of main memory, watts when idle and at most."""
+    """Joules a FLOP of the matrix units by precision, joules a byte of main memory, watts when idle and at most."""
 
     matrix: dict[Precision, NotNegative] = {}
     vector: NotNegative = 0.0

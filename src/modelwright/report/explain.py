@@ -6,13 +6,15 @@ from modelwright.records import Estimate, Platform
 from modelwright.records.advice import Advice, Bottleneck, Explanation, Outcome
 from modelwright.report.bounds import colour, met, words
 from modelwright.report.charts import PERCENT, SECONDS, Axis, Card, Series, rows, rows_height
-from modelwright.report.markup import Chart, Data, details, figure, paragraph, section, table
+from modelwright.report.markup import Chart, Data, details, figure, grid, paragraph, section, table
 from modelwright.report.page import page
 from modelwright.report.provenance import provenance
 from modelwright.report.quantity import quantity, share
 
 DRAWN = 15
 """So many bottlenecks and pieces of advice get a bar; the others stand in the tables alone."""
+REASONS = 8
+"""So many bottlenecks have their reason told on the page itself."""
 
 _WORDS = {
     "fuse": "fuse the MBConv blocks of {place}",
@@ -37,16 +39,23 @@ _WORDS = {
     "norm": "RMS norm in {place}",
     "patch": "larger patches in the {place}",
     "class-token": "the tokens' mean instead of a class token",
-    "batch": "larger batches",
-    "precision": "another precision",
-    "execution": "another way of running",
+}
+
+_RUN = {
+    "eager": "run it step by step",
+    "compiled": "compile it",
+    "graph": "capture it as a graph",
+    "engine": "build one engine",
+}
+_SET = {
+    "batch": "more samples at once",
+    "precision": "narrower numbers",
     "channels-last": "images in N,H,W,C order",
 }
 
+NARROWER = "Narrower numbers need a check of accuracy."
 ACCURACY = "How accurate the network would be after training with the change is not predicted."
-NO_RECORD = (
-    "A module of your own has no architecture record whose stages could be changed, so there is no advice on its structure."
-)
+NO_RECORD = "A module of your own is no architecture record whose stages could be changed: no advice on its structure."
 
 
 def headline(found: Explanation) -> str:
@@ -98,9 +107,9 @@ def advice_rows(advice: Sequence[Advice], first: int = 1) -> Data:
 
 def setting_rows(advice: Sequence[Advice]) -> Data:
     """One row a change to the setting."""
-    headings = ("change", ">saves", ">latency", ">samples/s")
+    headings = ("change", ">saves", ">latency", ">samples/s", "that is")
     cells = tuple(
-        (f"{title(a)}: {changes(a)}", saved(a), quantity(a.after.latency_s, "s"), quantity(1.0 / a.after.sample_s))
+        (changes(a), saved(a), quantity(a.after.latency_s, "s"), quantity(1.0 / a.after.sample_s), title(a))
         for a in advice
     )
     return Data(headings, cells)
@@ -108,7 +117,9 @@ def setting_rows(advice: Sequence[Advice]) -> Data:
 
 def title(advice: Advice) -> str:
     """What is done and where, in words."""
-    return _WORDS.get(advice.word, "{word}: {place}").format(word=advice.word, place=advice.place)
+    if advice.kind == "setting":
+        return _RUN[advice.after.execution] if advice.word == "execution" else _SET[advice.word]
+    return _WORDS.get(advice.word, "{word} in {place}").format(word=advice.word, place=advice.place)
 
 
 def saved(advice: Advice) -> str:
@@ -127,7 +138,9 @@ def changes(advice: Advice) -> str:
     fields: dict[str, list[tuple[str, str]]] = {}
     for change in advice.changes:
         fields.setdefault(change.key.rpartition("].block.")[2], []).append((change.before, change.after))
-    return "; ".join(f"{field} {_listed(b for b, _ in pairs)} -> {_listed(a for _, a in pairs)}" for field, pairs in fields.items())
+    return "; ".join(
+        f"{field} {_listed(b for b, _ in pairs)} -> {_listed(a for _, a in pairs)}" for field, pairs in fields.items()
+    )
 
 
 def _listed(values: Iterator[str]) -> str:
@@ -143,7 +156,9 @@ def shifts(advice: Advice) -> str:
     before, after = advice.before.bound_s, advice.after.bound_s
     names = {*before, *after}
     most = sorted(names, key=lambda name: -abs(after.get(name, 0.0) - before.get(name, 0.0)))[:2]
-    moved = [name for name in most if abs(after.get(name, 0.0) - before.get(name, 0.0)) > 0.001 * advice.before.latency_s]
+    moved = [
+        name for name in most if abs(after.get(name, 0.0) - before.get(name, 0.0)) > 0.001 * advice.before.latency_s
+    ]
     return ", ".join(
         f"{name} {quantity(before.get(name, 0.0), 's')} -> {quantity(after.get(name, 0.0), 's')}" for name in moved
     )
@@ -184,14 +199,22 @@ def _bottlenecks(found: Explanation, platform: Platform) -> str:
     data = bottleneck_rows(found)
     headings = (*data.headings, "why")
     reasons = tuple((*row, b.why) for row, b in zip(data.rows, found.bottlenecks, strict=True))
-    chart = Chart("What removing a bottleneck would save", option, Data(headings, reasons[:DRAWN]), rows_height(len(drawn), 30))
+    chart = Chart(
+        "What removing a bottleneck would save", option, Data(headings, reasons[:DRAWN]), rows_height(len(drawn), 30)
+    )
     return section(
         "Where the time goes",
-        figure(chart),
+        grid([figure(chart)]),
+        table(_reasons(drawn[:REASONS])),
         details(f"All {len(reasons)} bottlenecks", table(Data(headings, reasons))),
-        intro="A kernel lasts as long as its busiest resource. Without it the next one decides: the coloured part of a bar "
-        "would be saved, the grey part would not.",
+        intro="A kernel lasts as long as its busiest resource. Without it the next one decides: the coloured part of a "
+        "bar would be saved, the grey part would not.",
     )
+
+
+def _reasons(bottlenecks: Sequence[Bottleneck]) -> Data:
+    """Why those that would save most hold the run up."""
+    return Data(("where", "bound", "why"), tuple((where(b), b.bound, b.why) for b in bottlenecks))
 
 
 def _card(bottleneck: Bottleneck, found: Explanation) -> Card:
@@ -212,11 +235,11 @@ def _advice(found: Explanation) -> Iterator[str]:
         return
     data = advice_rows(advice)
     full = Data(
-        (*data.headings, "exactly", "time moves"),
-        tuple((*row, changes(a), shifts(a)) for row, a in zip(data.rows, advice, strict=True)),
+        (*data.headings, "time under", "exactly"),
+        tuple((*row, shifts(a), changes(a)) for row, a in zip(data.rows, advice, strict=True)),
     )
     intro = f"{found.tried} of {found.considered} single changes were built, traced and estimated. {ACCURACY}"
-    yield section("What would change that", figure(_gains(advice[:DRAWN])), table(full), intro=intro)
+    yield section("What would change that", table(full), grid([figure(_gains(advice[:DRAWN]))]), intro=intro)
 
 
 def _gains(advice: Sequence[Advice]) -> Chart:
@@ -232,5 +255,5 @@ def _gains(advice: Sequence[Advice]) -> Chart:
 def _settings(found: Explanation) -> Iterator[str]:
     advice = [a for a in found.advice if a.kind == "setting"]
     if advice:
-        intro = "The network stays as it is; what is saved is time a sample. A narrower precision needs a check of accuracy."
+        intro = "The network stays as it is; what is saved is time a sample. " + NARROWER
         yield section("Running it otherwise", table(setting_rows(advice)), intro=intro)

@@ -28,7 +28,9 @@ def bottleneck_edits(architecture: Architecture, platform: Platform) -> Iterator
 def _grouped(architecture: Architecture, section: Stages, blocks: Blocks, platform: Platform) -> Iterator[Edit]:
     """Groups as wide as the matrix units are deep, or none."""
     grouped = {n: block for n, block in blocks.items() if block.groups > 1}
-    wider = {n: {"groups": groups} for n, block in grouped.items() if (groups := _groups(block, platform)) < block.groups}
+    wider = {
+        n: {"groups": groups} for n, block in grouped.items() if (groups := _groups(block, platform)) < block.groups
+    }
     if wider and any(fields["groups"] > 1 for fields in wider.values()):
         yield edit(architecture, "wider-groups", tuple(wider), wider, _SPATIAL, rivals=f"groups {section}")
     if grouped:
@@ -39,7 +41,9 @@ def _grouped(architecture: Architecture, section: Stages, blocks: Blocks, platfo
 def _groups(block: Bottleneck, platform: Platform) -> int:
     """The most groups that are still as wide as the matrix units are deep and divide the channels."""
     deep = platform.matrix.depth
-    wide = [groups for groups in range(1, block.groups) if block.hidden % groups == 0 and block.hidden // groups >= deep]
+    wide = [
+        groups for groups in range(1, block.groups) if block.hidden % groups == 0 and block.hidden // groups >= deep
+    ]
     narrow = block.hidden // block.groups < deep
     return max(wide, default=1) if narrow else block.groups
 

@@ -14,7 +14,7 @@ def steps(platform: Platform) -> tuple[int, ...]:
 
 
 def rounded(size: int, platform: Platform) -> int:
-    """A size rounded down to the coarsest multiple that takes no more than a fifth away; itself if it fits or none does."""
+    """A size rounded down to the coarsest multiple that takes no more than a fifth away; itself if none does."""
     for step in steps(platform):
         below = size // step * step
         if below >= WORTH_KEEPING * size:

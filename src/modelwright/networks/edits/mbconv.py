@@ -42,7 +42,7 @@ def _fused(architecture: Architecture, section: Stages) -> Iterator[Edit]:
 
 
 def _merged(architecture: Architecture, section: Stages) -> Iterator[Edit]:
-    """Space-to-depth: a learned 2x2 stride-2 convolution before the section, whose channels are four times as many then.
+    """Space-to-depth: a learned 2x2 stride-2 convolution before the section, which has four times the channels then.
 
     The next stride is left out, because the resolution is halved already, and channels are the old ones behind it. A
     section that strides itself needs no other channels.
@@ -55,7 +55,9 @@ def _merged(architecture: Architecture, section: Stages) -> Iterator[Edit]:
         fields: dict[int, dict[str, object]] = {first: {"reshape": "space-to-depth", "stride": 1}}
         yield edit(architecture, "space-to-depth", (first,), fields, _ANEW)
         return
-    last = next((n for n in range(first + 1, len(architecture.stages)) if n not in blocks or blocks[n].stride == 2), None)
+    last = next(
+        (n for n in range(first + 1, len(architecture.stages)) if n not in blocks or blocks[n].stride == 2), None
+    )
     if last is None or last not in blocks or any(blocks[n].reshape != "none" for n in range(first, last + 1)):
         return
     fields = {n: _quadrupled(blocks[n], first=n == first) for n in range(first, last)}
@@ -105,7 +107,9 @@ def _thinner(architecture: Architecture, section: Stages) -> Iterator[Edit]:
 def _fitting(architecture: Architecture, section: Stages, platform: Platform) -> Iterator[Edit]:
     """Hidden channels, and those between blocks, rounded down to what the matrix units take at a time."""
     blocks = {n: block for n, block in _of(architecture).items() if n in section}
-    hidden = {n: {"hidden": fit} for n, b in blocks.items() if b.hidden and (fit := rounded(b.hidden, platform)) < b.hidden}
+    hidden = {
+        n: {"hidden": fit} for n, b in blocks.items() if b.hidden and (fit := rounded(b.hidden, platform)) < b.hidden
+    }
     if hidden:
         yield edit(architecture, "hidden", tuple(hidden), hidden, Relief(share=0.3))
     after = section[-1] + 1
@@ -116,4 +120,6 @@ def _fitting(architecture: Architecture, section: Stages, platform: Platform) ->
         fields: dict[int, dict[str, object]] = {n: {"in_channels": fit, "out_channels": fit} for n in section[1:]}
         fields[section[0]] = {"out_channels": fit}
         fields[after] = {"in_channels": fit}
-        yield edit(architecture, "width", tuple(sorted(fields)), fields, Relief(share=0.3), place=f"after stage {section[-1]}")
+        yield edit(
+            architecture, "width", tuple(sorted(fields)), fields, Relief(share=0.3), place=f"after stage {section[-1]}"
+        )

@@ -6,7 +6,7 @@ import msgspec
 
 from modelwright.errors import RecordError, ShapeError
 from modelwright.networks.edits.bottleneck import bottleneck_edits
-from modelwright.networks.edits.edit import Edit, Stages, edit, sections
+from modelwright.networks.edits.edit import Edit, edit, sections
 from modelwright.networks.edits.mbconv import mbconv_edits
 from modelwright.networks.edits.relief import Relief
 from modelwright.networks.edits.transformer import transformer_edits

@@ -62,7 +62,7 @@ def _relieved(relief: Relief, kernel: KernelEstimate) -> float:
 
 
 def macs(architecture: Architecture, stages: tuple[int, ...]) -> float:
-    """Multiply-accumulates a sample of the convolutions in the blocks of some stages, but for squeeze-and-excitation's."""
+    """Multiply-accumulates a sample of the convolutions of some stages, but for squeeze-and-excitation's."""
     sizes = shapes(architecture)
     found = 0.0
     for number in stages:

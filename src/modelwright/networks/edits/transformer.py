@@ -1,4 +1,4 @@
-"""What can be done to transformers: heads, keys and values, the perceptron, the norm, and how an image becomes tokens."""
+"""What can be done to transformers: heads, keys and values, perceptron, norm, and how an image becomes tokens."""
 
 from collections.abc import Iterator
 
@@ -66,7 +66,12 @@ def _narrower(architecture: Architecture, platform: Platform) -> Iterator[Edit]:
         side, share = block.width // block.heads, block.heads // block.kv_heads
         if fit % side or fit // side % share:
             return
-        fields = {"width": fit, "heads": fit // side, "kv_heads": fit // side // share, "hidden": block.hidden * fit // width}
+        fields = {
+            "width": fit,
+            "heads": fit // side,
+            "kv_heads": fit // side // share,
+            "hidden": block.hidden * fit // width,
+        }
         stages.append(msgspec.structs.replace(stage, block=msgspec.structs.replace(block, **fields)))
     stem = msgspec.structs.replace(architecture.stem, width=fit)
     outcome = msgspec.structs.replace(architecture, stem=stem, stages=tuple(stages))
