@@ -1,6 +1,6 @@
 """Predicted against measured throughput of timm's networks on a card that the model never saw.
 
-    python benchmarks/quality/throughput.py RESULTS.csv ... --cache FOLDER [--sample N]
+    python benchmarks/quality/throughput.py RESULTS.csv ... --cache FOLDER [--sample N] [--cached]
 
 Each file is one of timm's published `results/benchmark-infer-*.csv`; its name says precision, layout, card and whether
 it was compiled. Every row is built with timm, traced and estimated from the published specification alone; a row whose
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from timm_networks import workload
+from timm_networks import kept, workload
 
 from modelwright.hardware import estimate, platform, platform_names
 from modelwright.records import Workload
@@ -82,12 +82,20 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def predict(path: Path, places: dict[tuple[str, int], int], cache: Path, sample: int, jobs: int) -> Iterator[Row | str]:
+def chosen(path: Path, places: dict[tuple[str, int], int], arguments: argparse.Namespace) -> list[dict[str, str]]:
+    """The file's rows that take part, in the shuffled order."""
+    rows = sorted(_read(path), key=lambda row: places[row["model"], int(row["infer_img_size"])])
+    rows = [row for row in rows if places[row["model"], int(row["infer_img_size"])] < arguments.sample]
+    if not arguments.cached:
+        return rows
+    last = setting(path).channels_last
+    return [row for row in rows if kept(row["model"], int(row["infer_img_size"]), last, arguments.cache).exists()]
+
+
+def predict(path: Path, rows: Sequence[dict[str, str]], cache: Path, jobs: int) -> Iterator[Row | str]:
     """A Row for every network that can be built, a reason for every one that cannot."""
     how = setting(path)
     target = platform(how.platform)
-    rows = sorted(_read(path), key=lambda row: places[row["model"], int(row["infer_img_size"])])
-    rows = [row for row in rows if places[row["model"], int(row["infer_img_size"])] < sample]
     with ProcessPoolExecutor(jobs) as pool:
         futures = [pool.submit(workload, r["model"], int(r["infer_img_size"]), how.channels_last, cache) for r in rows]
         for number, (row, future) in enumerate(zip(rows, futures, strict=True)):
@@ -162,13 +170,14 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--cache", type=Path, default=Path("build/timm"))
     parser.add_argument("--sample", type=int, default=10**9, help="only the first N of the shuffled list")
+    parser.add_argument("--cached", action="store_true", help="only networks that the cache already holds")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "results")
     arguments = parser.parse_args()
     places = order(arguments.files)
     lines: list[dict[str, object]] = []
     for path in arguments.files:
-        found = list(predict(path, places, arguments.cache, arguments.sample, arguments.jobs))
+        found = list(predict(path, chosen(path, places, arguments), arguments.cache, arguments.jobs))
         rows = [row for row in found if isinstance(row, Row)]
         for reason in (row for row in found if isinstance(row, str)):
             print("left out:", reason, file=sys.stderr)

@@ -42,9 +42,14 @@ class _Torchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing to run."""
 
 
+def kept(name: str, size: int, channels_last: bool, folder: Path) -> Path:
+    """Where a traced network stands in the folder."""
+    return folder / ("nhwc" if channels_last else "nchw") / f"{name}@{size}.json.gz"
+
+
 def workload(name: str, size: int, channels_last: bool, folder: Path) -> Workload | str:
     """The traced network at one image size, from the folder if it is there; else why it cannot be had, in a line."""
-    path = folder / ("nhwc" if channels_last else "nchw") / f"{name}@{size}.json.gz"
+    path = kept(name, size, channels_last, folder)
     failed = path.with_suffix(".failed")
     if path.exists():
         return from_json(gzip.decompress(path.read_bytes()), Workload, where=str(path))

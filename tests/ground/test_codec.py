@@ -89,7 +89,7 @@ precision = "fp32"
 execution = "eager"
 sources = { matrix = "made up" }
 matrix = { units = 1, tiles = [[8, 8]], depth = 1, peak = { fp32 = 1e9 } }
-vector = { peak = { fp32 = 1e9 }, special = 1e8, loads = 1e8 }
+vector = { peak = { fp32 = 1e9 }, special = 1e8, loads = 1e8, tap = 2.0 }
 launch = { eager = 0.0, compiled = 0.0, graph = 0.0, kernel = 0.0 }
 
 [[memory]]

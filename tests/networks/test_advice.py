@@ -151,10 +151,11 @@ def test_every_edit_leads_to_another_valid_architecture_that_says_what_changed(f
     for edit in offered:
         shapes(edit.architecture)
         assert edit.changes
-        assert msgspec.structs.replace(edit.architecture, name=found.name) != found
+        assert msgspec.structs.replace(edit.architecture, name=found.name, source=found.source) != found
         assert (edit.architecture.input, edit.architecture.classes) == (found.input, found.classes)
 
 
+@settings(max_examples=40)
 @given(ANY, st.sampled_from(PLATFORMS))
 def test_an_edit_that_was_made_is_not_offered_again(found: Architecture, name: str) -> None:
     for edit in edits(found, platform(name)):
@@ -162,7 +163,7 @@ def test_an_edit_that_was_made_is_not_offered_again(found: Architecture, name: s
         assert not any(edit.changes == another.changes for another in again)
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(ANY, st.sampled_from(PLATFORMS), st.data())
 def test_every_edit_builds_and_runs(found: Architecture, name: str, data: st.DataObject) -> None:
     edit = data.draw(st.sampled_from(edits(found, platform(name)) or [None]))
@@ -207,8 +208,9 @@ def test_sizes_are_rounded_to_what_the_matrix_units_take() -> None:
     assert {stage.block.hidden // stage.block.groups for stage in grouped.stages[5:7]} == {40}
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("name", "channels_last"), [*((name, False) for name in SMALL), ("reshaped", True), ("residual", True)]
+)
 def test_a_workload_put_together_costs_what_one_traced_whole_costs(name: str, channels_last: bool) -> None:
     """From pieces that are traced alone, and from pieces cut out of the whole."""
     whole = traced(SMALL[name], channels_last=channels_last)
@@ -236,7 +238,7 @@ def kept(pytestconfig: pytest.Config) -> Path:
 def on_tpu(kept: Path) -> Explanation:
     """EfficientNet-B0 on the accelerator of the study."""
     found, machine = workload("efficientnet-b0", cache=kept), platform("tpu-v3")
-    return explain(architecture("efficientnet-b0"), found, machine, estimate(found, machine, batch=128), tries=10)
+    return explain(architecture("efficientnet-b0"), found, machine, estimate(found, machine, batch=128), tries=6)
 
 
 def structural(found: Explanation) -> Iterator[tuple[str, str, float]]:
@@ -281,7 +283,7 @@ def test_advice_is_in_order_of_gain_and_worth_telling(on_tpu: Explanation) -> No
         gains = [advice.gain for advice in on_tpu.advice if advice.kind == kind]
         assert gains == sorted(gains, reverse=True)
         assert all(gain >= LEAST for gain in gains)
-    assert on_tpu.tried == 10 < on_tpu.considered
+    assert on_tpu.tried == 6 < on_tpu.considered
 
 
 def test_one_sample_run_eagerly_on_a_large_gpu_waits_for_launches_and_wants_a_graph() -> None:

@@ -37,7 +37,7 @@ def targets(workload: Workload) -> list[str]:
     return [operator.target for operator in workload.operators]
 
 
-# --- the batch: traced at one size, estimated at another ------------------------------------------------------------
+# --- the batch: traced at one size, estimated at another ---
 
 
 class Mixture(nn.Module):
@@ -85,7 +85,7 @@ def test_a_network_traced_at_2_and_estimated_at_8_is_the_network_traced_at_8(nam
         assert grown.peak_memory_bytes == pytest.approx(there.peak_memory_bytes, rel=1e-12)
 
 
-# --- nothing is allocated, nothing is touched -------------------------------------------------------------------------
+# --- nothing is allocated, nothing is touched ---
 
 
 def test_a_billion_parameters_are_traced_without_their_memory() -> None:
@@ -160,7 +160,7 @@ def test_a_workload_survives_being_written_down() -> None:
     assert from_json(to_json(workload), Workload) == workload
 
 
-# --- modules and inputs of every sort -------------------------------------------------------------------------------
+# --- modules and inputs of every sort ---
 
 
 def test_shared_weights_are_counted_and_read_once() -> None:
@@ -266,7 +266,7 @@ def test_a_network_that_does_nothing_takes_no_time(module: nn.Module, execution:
     assert (found.latency_s, found.bytes, found.flops, found.kernels) == (0.0, 0.0, 0.0, ())
 
 
-# --- what no rule describes -------------------------------------------------------------------------------------------
+# --- what no rule describes ---
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ def test_an_exotic_operator_of_pytorch_is_named_once() -> None:
     assert workload.unknown == ("special_i0",)
 
 
-# --- errors that say where --------------------------------------------------------------------------------------------
+# --- errors that say where ---
 
 
 class Choosy(nn.Module):

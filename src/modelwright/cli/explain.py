@@ -186,10 +186,10 @@ def _show(explained: Explanation, structural: Sequence[Advice], now: Estimate, t
     if structural:
         notes = [f"{changes(advice)} | {shifts(advice)}" for advice in structural[:top]]
         _entries("Changes to the architecture, in order of what they save", advice_rows(structural), notes)
-    settings = [advice for advice in explained.advice if advice.kind == "setting"]
+    settings = [advice for advice in explained.advice if advice.kind == "setting"][:top]
     if settings:
         print()
-        show_table(setting_rows(settings[:top]), "Changes to how it is run, in order of time saved a sample")
+        show_table(setting_rows(settings), "Changes to how it is run, in order of time saved a sample")
     print()
     _notes(explained, structural)
     for sentence in unknown_operators([now]):
@@ -198,7 +198,7 @@ def _show(explained: Explanation, structural: Sequence[Advice], now: Estimate, t
 
 def _notes(explained: Explanation, structural: Sequence[Advice]) -> None:
     show_note("Estimates of the performance model for a whole batch.")
-    if not explained.considered:
+    if not explained.editable:
         show_note(NO_RECORD)
     else:
         tried = f"{explained.tried} of {explained.considered} single changes were built, traced and estimated"

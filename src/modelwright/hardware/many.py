@@ -126,12 +126,14 @@ class _Runs:
         work, moved = prices.floor[kernel], run
         weights = prices.weights[kernel]
         for number, level in enumerate(platform.memory[1:]):
-            passed = weights * np.repeat(kept[number], each)
+            passed = np.repeat(kept[number], each)
+            passed *= weights
             passed += prices.fixed[number][kernel]
             for position, shares in borders:
                 passed[position] += shares[number]
-            np.maximum(work, passed / (level.bandwidth * level.achievable), out=work)
             moved = np.add.reduceat(passed, begins)
+            passed /= level.bandwidth * level.achievable
+            np.maximum(work, passed, out=work)
         return self._latency(work, prices.host[kernel], begins), moved
 
     def _borders(self, place: Index, upto: Index) -> Iterator[tuple[Index, Array]]:

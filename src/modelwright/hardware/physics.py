@@ -49,18 +49,20 @@ def products(table: Table, platform: Platform, precision: Precision) -> tuple[Ar
     """
     units, rate = platform.matrix, _rate(platform, precision)
     depth = _depth(table, platform, precision)
-    best, bytes_fed = np.full(len(table.m), np.inf), np.zeros(len(table.m))
+    parts = np.maximum(1, depth // SPLIT_DEPTH)
+    best, bytes_fed, least = np.full(len(table.m), np.inf), np.zeros(len(table.m)), np.full(len(table.m), np.inf)
     nearest = platform.memory[0].bandwidth * platform.memory[0].achievable
     for rows, columns in units.tiles:
         tiles = table.count * np.ceil(table.m / rows) * np.ceil(table.n / columns)
-        split = np.clip(np.floor(units.units / tiles), 1, np.maximum(1, depth // SPLIT_DEPTH))
+        split = np.minimum(np.maximum(np.floor(units.units / tiles), 1), parts)
         waves = np.ceil(tiles * split / units.units)
         steps = np.ceil(depth / split / units.depth) * units.depth + units.fill
         time = table.share * waves * units.units * (2.0 * rows * columns) * steps / rate
         fed = table.share * tiles * (rows + columns) * depth * table.width
         if platform.kind == "cpu":
             fed = np.zeros_like(fed)  # tiles are register blocks there, fed from the first-level cache
-        better = np.maximum(time, fed / nearest) < np.maximum(best, bytes_fed / nearest)
+        longer = np.maximum(time, fed / nearest)
+        better, least = longer < least, np.minimum(least, longer)
         best, bytes_fed = np.where(better, time, best), np.where(better, fed, bytes_fed)
     return _or_vector(table, platform, best, bytes_fed)
 

@@ -207,9 +207,11 @@ def _reordered(operator: Operator, workload: Workload, *, gpu: bool) -> Iterator
 
 def _stacks(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     """Whether all axes but the last two lie evenly one after another, so that they can be walked as one."""
+    if not strides:
+        return True
     lead = [(axis, step) for axis, step in zip(shape[:-2], strides[:-2], strict=True) if axis > 1]
     even = all(outer[1] == inner[0] * inner[1] for outer, inner in itertools.pairwise(lead))
-    return even and (not strides or min(strides[-2:]) <= 1)
+    return even and min(strides[-2:]) <= 1
 
 
 def _changes_layout(context: _Context, operator: Operator) -> bool:
@@ -272,7 +274,8 @@ def sector_bytes(tensor: Tensor, order: tuple[int, ...], width: int) -> float:
     """
     shape = tensor.shape
     innermost = _innermost(shape, order) if order else max((a for a, n in enumerate(shape) if n > 1), default=0)
-    if not shape or tensor.strides[innermost] <= 1:
+    step = tensor.strides[innermost] if tensor.strides else math.prod(shape[innermost + 1 :])
+    if step <= 1:
         return 0.0
     return tensor.size * width * min(shape[innermost], SECTOR / width)
 

@@ -66,6 +66,7 @@ def explain(
         bound=now.bound,
         bottlenecks=bottlenecks(workload, platform, now),
         advice=(*found, *settings(workload, platform, now, reordered)),
+        editable=architecture is not None,
         considered=len(offered),
         tried=len(chosen),
         unknown=now.unknown,

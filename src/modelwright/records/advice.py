@@ -99,6 +99,7 @@ class Explanation(msgspec.Struct, frozen=True):
         bound: the resource under which most of the time is spent.
         bottlenecks: in order of what removing them would save.
         advice: changes to the architecture, in order of predicted gain, then changes to the setting, likewise.
+        editable: whether there is an architecture record that could be changed.
         considered, tried: how many changes to the architecture there were to choose from, and how many were estimated.
         unknown: operators that no rule describes, costed by their bytes.
     """
@@ -109,6 +110,7 @@ class Explanation(msgspec.Struct, frozen=True):
     bound: str
     bottlenecks: tuple[Bottleneck, ...]
     advice: tuple[Advice, ...]
+    editable: bool = True
     considered: int = 0
     tried: int = 0
     unknown: tuple[str, ...] = ()

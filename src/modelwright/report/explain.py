@@ -28,7 +28,7 @@ _WORDS = {
     "squeeze": "no squeeze-and-excitation in {place}",
     "narrow-squeeze": "narrower squeeze-and-excitation in {place}",
     "hidden": "hidden channels that fit the matrix units in {place}",
-    "width": "channels that fit the matrix units {place}",
+    "width": "channels that fit the matrix units, {place}",
     "wider-groups": "wider groups in {place}",
     "no-groups": "no groups in {place}",
     "no-split-attention": "no split attention in {place}",
@@ -230,8 +230,8 @@ def _card(bottleneck: Bottleneck, found: Explanation) -> Card:
 def _advice(found: Explanation) -> Iterator[str]:
     advice = [a for a in found.advice if a.kind == "architecture"]
     if not advice:
-        told = f"None of {found.tried} single changes that were tried saves time." if found.considered else NO_RECORD
-        yield section("What would change that", paragraph(told))
+        told = f"Of {found.tried} single changes that were tried, none saves time enough to be told."
+        yield section("What would change that", paragraph(told if found.editable else NO_RECORD))
         return
     data = advice_rows(advice)
     full = Data(

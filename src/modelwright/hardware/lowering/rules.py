@@ -11,6 +11,8 @@ from modelwright.hardware.lowering.kinds import STEM, Kinds
 from modelwright.hardware.table import Index
 from modelwright.records.architecture import Architecture, Block, ConvStem, Head, MBConv, PoolHead, Stem
 
+ONE_BY_ONE = "Cost this one by one: hardware.estimate on its traced workload."
+
 Mask = npt.NDArray[np.bool_]
 Size = tuple[int, ...]
 
@@ -38,7 +40,7 @@ def check_space(
                         "many at once covers networks of ConvStem, MBConv and PoolHead alone",
                         where=a.name,
                         value=type(part).__name__,
-                        way_out="Cost this one by one: hardware.estimate on its traced workload.",
+                        way_out=ONE_BY_ONE,
                     )
     for a in architectures if any(len(size) != 3 for _, size in stem) else ():
         if len(a.input) != 3:
@@ -70,6 +72,7 @@ def check_numbers(
     Raises:
         RecordError: channels, kernels, widths or repeats that cannot be.
         ShapeError: an image too small, or one that cannot be split into phases.
+        SettingError: phases of one pixel, which leave their block in an order that only a trace knows.
     """
     stems, blocks = kinds.stems, kinds.blocks
     fine = np.zeros(len(kinds.heads["classes"]), dtype=bool)
@@ -99,6 +102,11 @@ def check_numbers(
             "space-to-batch needs a height and width that twice the stride divides",
         ),
         (
+            (divisor > 1) & (size[0] == divisor) & (size[1] == divisor),
+            SettingError,
+            "space-to-batch must leave phases of more than one pixel to be costed with many",
+        ),
+        (
             np.repeat(smallest < least, counts),
             ShapeError,
             "height and width must be at least the product of all strides",
@@ -109,4 +117,5 @@ def check_numbers(
             position = int(np.argmax(mask))
             which = int(np.searchsorted(starts, position, side="right")) - 1
             number = position - int(starts[which]) - 1
-            raise error(rule, where=architectures[which].name + (f", block {number}" if number >= 0 else ""))
+            where = architectures[which].name + (f", block {number}" if number >= 0 else "")
+            raise error(rule, where=where, way_out=ONE_BY_ONE if error is SettingError else "")

@@ -58,7 +58,8 @@ def edit(
     """
     place = place or placed(stages)
     outcome = after if isinstance(after, Architecture) else with_blocks(before, after)
-    outcome = msgspec.structs.replace(outcome, name=_name(before.name, word, place))
+    source = "; ".join(filter(None, (before.source, f"changed: {word}, {place}")))
+    outcome = msgspec.structs.replace(outcome, name=_name(before.name, word, place), source=source)
     return Edit(word, place, stages, outcome, differences(before, outcome), relief, rivals or f"{word} {place}")
 
 
