@@ -1,4 +1,4 @@
-"""Writes the output below each command of the cost, whatif and tour pages: python docs/generate_examples.py."""
+"""Writes the output below each command of the cost, whatif, explain and tour pages: python docs/generate_examples.py."""
 
 import contextlib
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelwright.cli.main import main
 
-PAGES = tuple(Path(__file__).with_name(name) for name in ("cost.md", "whatif.md", "tour.md"))
+PAGES = tuple(Path(__file__).with_name(name) for name in ("cost.md", "whatif.md", "explain.md", "tour.md"))
 
 _EXAMPLE = re.compile(r"^```console\n\$ modelwright (.*)\n(?:.*\n)*?```$", re.MULTILINE)
 

@@ -48,7 +48,7 @@ def main() -> None:
     for path in arguments.files:
         with path.open(newline="") as file:
             for entry in csv.DictReader(file):
-                if float(entry["infer_gmacs"]) > 0:
+                if float(entry["infer_gmacs"] or 0) > 0:
                     name = path.stem.removeprefix("benchmark-infer-")
                     flops, seconds = groups[f"measured, timm, {name}"]
                     flops.append(2 * float(entry["infer_gmacs"]))

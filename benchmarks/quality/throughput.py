@@ -114,7 +114,7 @@ def predict(path: Path, rows: Sequence[dict[str, str]], cache: Path, jobs: int) 
             yield Row(
                 row["model"], int(row["infer_img_size"]), batch, float(row["infer_samples_per_sec"]),
                 cost.throughput_per_s, cost.bound, held,
-                float(row["infer_gmacs"]), float(row["infer_macts"]), params,
+                float(row["infer_gmacs"] or 0), float(row["infer_macts"] or 0), params,
             )  # fmt: skip
 
 

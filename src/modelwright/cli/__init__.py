@@ -8,7 +8,7 @@ __all__ = ["COMMANDS"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "cost": ("what a network costs on an accelerator, and why", "modelwright.cli.cost"),
-    "explain": ("where the time of one network goes, kernel by kernel", "modelwright.cli.explain"),
+    "explain": ("where the time of one network goes, and which changes would help", "modelwright.cli.explain"),
     "whatif": ("what would change if the network or the accelerator were different", "modelwright.cli.whatif"),
     "measure": ("how long a network really takes on this machine", "modelwright.cli.measure"),
     "architectures": ("the named networks, and how one is put together", "modelwright.cli.architectures"),

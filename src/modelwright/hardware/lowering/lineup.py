@@ -10,7 +10,7 @@ import numpy as np
 
 from modelwright.hardware.lowering import parts
 from modelwright.hardware.lowering.kinds import Kinds, kinds
-from modelwright.hardware.lowering.rules import check_numbers, check_space
+from modelwright.hardware.lowering.rules import Line, check_numbers, check_space
 from modelwright.hardware.table import Index
 from modelwright.records.architecture import Architecture
 
@@ -79,7 +79,7 @@ def line_up(architectures: Sequence[Architecture], *, joins: bool) -> Lineup:
     halved -= np.repeat(halved[starts], counts)
     sides = (found.stems[side][stem] for side in ("height", "width"))
     height, width = (-(-np.repeat(side, counts) >> halved) for side in sides)  # rounded up
-    check_numbers(architectures, found, row, starts, np.repeat(repeats, repeats), (height, width))
+    check_numbers(architectures, found, Line(row, starts, np.repeat(repeats, repeats), height, width))
     places, place = _places(found, row, (height, width), joins)
     return Lineup(found, places, place, starts)
 
