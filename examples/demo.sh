@@ -9,9 +9,11 @@ echo "== What they cost =="
 modelwright cost efficientnet-b0 efficientnet-x-b0 --platform tpu-v3 v100 h200 --batch 128 --html "$pages/cost.html"
 
 for platform in tpu-v3 v100 h200; do
-    echo
-    echo "== Why, and what would change it: $platform =="
-    modelwright explain efficientnet-b0 --platform "$platform" --batch 128 --top 4
+    for network in efficientnet-b0 efficientnet-x-b0; do
+        echo
+        echo "== Why, and what would change it: $network on $platform =="
+        modelwright explain "$network" --platform "$platform" --batch 128 --top 3 --tries 6
+    done
 done
 
 echo

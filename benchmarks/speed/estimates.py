@@ -109,7 +109,7 @@ def write(path: Path, device: str, values: dict[tuple[str, str], float]) -> None
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["what", "value", "unit", "device", "threads", "versions"])
         for (what, unit), value in values.items():
-            table.writerow([what, f"{value:.3g}" if unit == "s" else f"{value:.0f}", unit, device, 1, told])
+            table.writerow([what, f"{value:.3g}" if value < 100 else f"{value:.0f}", unit, device, 1, told])
 
 
 def main() -> None:

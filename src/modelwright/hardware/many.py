@@ -36,7 +36,8 @@ def estimate_many(
 ) -> Costs:
     """What architectures of convolutional stems, MBConv blocks and pooling heads cost on a platform.
 
-    The numbers are those of `estimate` on each architecture's workload, traced in row-major order, with `strict` off.
+    The numbers are those of `estimate` on each architecture's workload, with `strict` off, traced in row-major order
+    (another order changes eager mode on GPUs alone).
 
     Args:
         architectures: any number of them, in any order.
@@ -49,6 +50,7 @@ def estimate_many(
         SettingError: a batch below one, a precision in which the platform cannot compute, or an architecture of another
             space.
         RecordError: numbers of an architecture contradict one another.
+        ShapeError: an architecture cannot take its image.
     """
     setting = Setting(platform, batch, precision or platform.precision, execution or platform.execution)
     check(platform, batch, setting.precision)

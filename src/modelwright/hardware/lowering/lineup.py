@@ -57,7 +57,8 @@ def line_up(architectures: Sequence[Architecture], *, joins: bool) -> Lineup:
 
     Raises:
         SettingError: a stem, block or head is of another space.
-        RecordError: channels or image sizes contradict one another.
+        RecordError: numbers of an architecture contradict one another.
+        ShapeError: an architecture cannot take its image.
     """
     stems, stem = _distinct((a.stem, a.input) for a in architectures)
     stages, stage = _distinct(itertools.chain.from_iterable(a.stages for a in architectures))
