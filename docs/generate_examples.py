@@ -1,4 +1,4 @@
-"""Writes the output below each command of the cost, whatif, explain and tour pages: python docs/generate_examples.py."""
+"""Writes what each command of the cost, whatif, explain and tour pages prints: python docs/generate_examples.py."""
 
 import contextlib
 import io

@@ -102,14 +102,14 @@ def test_a_result_reaches_main_memory_even_if_another_operator_reads_it() -> Non
     assert run(workload, "h200", precision="fp32").bytes == 3 * 4 * 2000
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_weights_that_fit_nowhere_near_are_read_once_a_run(name: str) -> None:
+def test_weights_that_fit_nowhere_near_are_read_once_a_run() -> None:
     """Two gigabytes of fp32; one sample, so that nothing else weighs."""
     width, layers = 8192, 8
-    workload = traced(nn.Sequential(*(nn.Linear(width, width, bias=False) for _ in range(layers))), 1, width)
-    moved = run(workload, name, precision="fp32").bytes
-    assert moved == pytest.approx(4 * layers * width**2, rel=1e-3)
-    assert moved >= 4 * layers * width**2
+    with torch.device("meta"):
+        workload = traced(nn.Sequential(*(nn.Linear(width, width, bias=False) for _ in range(layers))), 1, width)
+    for name in NAMES:
+        moved = run(workload, name, precision="fp32").bytes
+        assert 1 <= moved / (4 * layers * width**2) < 1.001
 
 
 def test_weights_that_fit_near_are_still_there_in_the_next_run() -> None:
@@ -138,7 +138,7 @@ def test_a_common_memory_saves_traffic_that_a_chip_without_it_has(name: str) -> 
     """CMEM, 128 MiB beside the HBM: why a TPUv4i is ahead of its bandwidth (Jouppi et al., ISCA 2021)."""
     chip = platform(name)
     without = msgspec.structs.replace(chip, memory=tuple(level for level in chip.memory if level.name != "cmem"))
-    workload = traced(nn.Sequential(*(nn.Conv2d(64, 64, 3, padding=1) for _ in range(4))), 2, 64, 56, 56)
+    workload = traced(nn.Sequential(*(nn.Conv2d(64, 64, 1) for _ in range(4))), 2, 64, 56, 56)
     with_it, lacking = (run(workload, p, "engine", batch=16, precision="bf16") for p in (chip, without))
     assert with_it.bytes < 0.5 * lacking.bytes
     assert with_it.latency_s < lacking.latency_s
@@ -240,7 +240,7 @@ def played(workload: Workload, capacity: float, runs: int = 3) -> float:
 def test_traffic_lies_between_that_of_a_cache_four_times_as_large_and_one_a_quarter(
     steps: list[tuple[int, int]], first: int, capacity: int
 ) -> None:
-    """The model keeps whole tensors and fades out; a real cache replaces line by line. Both must see the same picture."""
+    """The model keeps whole tensors and fades out; a real cache replaces line by line. Both see the same picture."""
     workload = chain([first, *(size for size, _ in steps)], [weight for _, weight in steps])
     levels = (MemoryLevel("l2", capacity, 8e12), MemoryLevel("hbm", 1e15, 4e12))
     modelled = run(workload, msgspec.structs.replace(platform("h200"), memory=levels), precision="fp16").bytes

@@ -163,14 +163,20 @@ def test_a_workload_survives_being_written_down() -> None:
 # --- modules and inputs of every sort ---
 
 
-def test_shared_weights_are_counted_and_read_once() -> None:
-    """Twice the same layer reads the same memory; two layers of the same shape do not."""
+def test_shared_weights_are_counted_and_held_once() -> None:
+    """A layer that stands twice in a network, and an embedding whose table is also the head's weights."""
     layer = nn.Linear(512, 512, bias=False)
-    shared, separate = nn.Sequential(layer, layer), nn.Sequential(layer, nn.Linear(512, 512, bias=False))
-    tied = trace(shared, torch.ones(2, 512))
-    assert tied.parameters == 512**2
-    assert trace(separate, torch.ones(2, 512)).parameters == 2 * 512**2
-    assert tied.macs == trace(separate, torch.ones(2, 512)).macs
+    shared, separate = (
+        trace(nn.Sequential(layer, last), torch.ones(2, 512)) for last in (layer, nn.Linear(512, 512, bias=False))
+    )
+    assert (shared.parameters, separate.parameters) == (512**2, 2 * 512**2)
+    assert [tensor.role for tensor in shared.tensors].count("weight") == 1
+    assert shared.macs == separate.macs
+    tied = nn.Sequential(nn.Embedding(100, 16), nn.Linear(16, 100, bias=False))
+    tied[1].weight = tied[0].weight
+    workload = trace(tied, torch.ones(2, 7, dtype=torch.int64))
+    assert workload.parameters == 1600
+    assert [tensor.shape for tensor in workload.tensors if tensor.role == "weight"] == [(100, 16)]
 
 
 def test_parameters_are_counted_whether_used_or_not_and_buffers_are_not() -> None:

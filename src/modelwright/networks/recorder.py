@@ -35,11 +35,17 @@ class Recorder:
 
     def program(self, program: Any) -> tuple[int, ...]:
         """Record an exported program; returns the positions of its outputs."""
-        roles = {spec.arg.name: _ROLES.get(spec.kind.name, "buffer") for spec in program.graph_signature.input_specs}
+        specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        held = {**program.state_dict, **program.constants}
+        shared: dict[int, Value] = {}  # a tensor that the module holds under several names is one tensor
         for node in program.graph.nodes:
             if node.op == "placeholder":
-                role = roles.get(node.name, "buffer")
-                self._values[node] = self._store(node.meta.get("val"), role=role, batched=role == "input")
+                spec = specs[node.name]
+                role = _ROLES.get(spec.kind.name, "buffer")
+                owner = id(held.get(spec.target, node))
+                if owner not in shared:
+                    shared[owner] = self._store(node.meta.get("val"), role=role, batched=role == "input")
+                self._values[node] = shared[owner]
         return self._graph(program.graph_module)
 
     def workload(self, *, name: str, batch: int, outputs: tuple[int, ...], parameters: int) -> Workload:
