@@ -13,6 +13,7 @@ from modelwright.records.architecture import (
     Transformer,
 )
 from modelwright.records.codec import convert, from_json, from_toml, to_json, to_toml, write_whole
+from modelwright.records.costs import Costs
 from modelwright.records.estimate import Estimate, KernelEstimate
 from modelwright.records.measurement import Device, Measurement
 from modelwright.records.platform import (
@@ -26,6 +27,7 @@ from modelwright.records.platform import (
     Precision,
     VectorUnits,
 )
+from modelwright.records.sweep import Sweep, Variant
 from modelwright.records.workload import WIDTHS, Kind, Operator, Product, Role, Tensor, Window, Workload
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Architecture",
     "Bottleneck",
     "ConvStem",
+    "Costs",
     "Device",
     "Energy",
     "Estimate",
@@ -53,10 +56,12 @@ __all__ = [
     "Product",
     "Role",
     "Stage",
+    "Sweep",
     "Tensor",
     "TokenHead",
     "TokenStem",
     "Transformer",
+    "Variant",
     "VectorUnits",
     "Window",
     "Workload",
