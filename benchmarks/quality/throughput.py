@@ -1,4 +1,4 @@
-"""Predicted against measured throughput of timm's networks on a card that the model never saw.
+"""Predicted against measured throughput of timm's networks on a card, estimated from its specification.
 
     python benchmarks/quality/throughput.py RESULTS.csv ... --cache FOLDER [--sample N] [--cached]
 
