@@ -1,0 +1,3 @@
+"""Data sets, the training loop and checkpoints."""
+
+__all__: list[str] = []
