@@ -219,11 +219,11 @@ def test_a_processor_that_is_its_own_host_overlaps_nothing() -> None:
     found = run("mobile", "cpu", batch=1, execution="eager")
     launch = platform("cpu").launch
     work = sum(max(k.matrix_s, k.vector_s, *k.memory_s.values()) for k in found.kernels)
-    hosts = len(found.kernels)
-    assert found.latency_s >= work + hosts * launch.kernel
+    hosts = sum(kernel.name in kernel.operators for kernel in found.kernels)  # the others are parts of a library's call
+    assert found.latency_s >= work + hosts * launch.eager
     free = set_values(platform("cpu"), {"launch.eager": "0"})
     saved = found.latency_s - estimate(network("mobile"), free, batch=1, execution="eager").latency_s
-    assert saved >= hosts * launch.eager * (1 - 1e-6)
+    assert saved == pytest.approx(hosts * launch.eager)
 
 
 # --- attention ---

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from modelwright.errors import SettingError
 from modelwright.hardware import estimate, platform, platform_names, set_values
 from modelwright.hardware.catalogue import numbers
+from modelwright.hardware.kernels import Kernel, Plan
 from modelwright.hardware.model import schedule
 from modelwright.hardware.physics import Seconds
-from modelwright.hardware.plan import Kernel, Plan
 from modelwright.hardware.table import concatenate, tabulate
 from modelwright.records import Estimate, Execution, Launch, Operator, Platform, Product, Tensor, Window, Workload
 

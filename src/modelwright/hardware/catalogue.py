@@ -140,7 +140,8 @@ def source_of(platform: Platform, key: str) -> str:
 
 def claims(platform: Platform) -> tuple[str, ...]:
     """The dotted keys that need a source: every number but those left at a default that says nothing."""
-    silent = {"matrix.channels": 1.0, "matrix.fill": 0.0, "vector.output": 0.0, "launch.program": 0.0}
+    silent = {"matrix.channels": 1.0, "matrix.fill": 0.0, "vector.output": 0.0}
+    silent |= {f"launch.{name}": 0.0 for name in ("program", "library", "reorder", "page")}
     keys = []
     for key, value in numbers(platform).items():
         default = 1.0 if key.endswith(".achievable") else 0.0 if key.startswith("energy.") else silent.get(key)

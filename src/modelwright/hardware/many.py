@@ -136,7 +136,9 @@ class _Runs:
             moved = np.add.reduceat(passed, begins)
             passed /= level.bandwidth * level.achievable
             np.maximum(work, passed, out=work)
-        return self._latency(work, prices.host[kernel], begins), moved
+        starting = prices.host[kernel] * self._pace() + prices.extra[kernel]
+        work += self.setting.platform.launch.kernel * prices.regions[kernel]
+        return self._latency(work, starting, begins), moved
 
     def _borders(self, place: Index, upto: Index) -> Iterator[tuple[Index, Array]]:
         """Kernels that share data with a neighbouring part, and the bytes that pass each farther level there."""
@@ -148,21 +150,22 @@ class _Runs:
             yield upto[:-1] + leave.kernel[tensor][before], passed * leave.bytes[tensor][before]
             yield upto[1:] + entry.kernel[tensor][after], passed * entry.bytes[tensor][after]
 
-    def _latency(self, work: Array, host: Array, begins: Index) -> Array:
+    def _pace(self) -> float:
+        """The host's seconds a kernel."""
+        launch = self.setting.platform.launch
+        return {"eager": launch.eager, "compiled": launch.compiled}.get(self.setting.execution, launch.graph)
+
+    def _latency(self, device: Array, host: Array, begins: Index) -> Array:
         """When the last kernel ends: each starts when the host has handed it out and the one before it has ended.
 
         With all that the host takes up to kernel i and all that the device takes from it on, the end is the largest
         sum of the two; on a CPU, where both are the same, it is the sum over all kernels.
         """
         launch, execution = self.setting.platform.launch, self.setting.execution
-        pace = {"eager": launch.eager, "compiled": launch.compiled, "graph": launch.graph, "engine": launch.graph}[
-            execution
-        ]
-        device = work + launch.kernel
         program = launch.program if execution in ("graph", "engine") else 0.0
         if self.setting.platform.kind == "cpu":
-            return program + np.add.reduceat(device + host * pace, begins)
+            return program + np.add.reduceat(device + host, begins)
         total = np.add.reduceat(device, begins)
-        ahead = np.cumsum(host * pace) - np.cumsum(device) + device
-        start = ahead[begins] - host[begins] * pace
+        ahead = np.cumsum(host) - np.cumsum(device) + device
+        start = ahead[begins] - host[begins]
         return program + total + np.maximum.reduceat(ahead, begins) - start

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelwright.errors import CapacityError, SettingError
+from modelwright.hardware.kernels import Plan
 from modelwright.hardware.memory import peak_bytes
 from modelwright.hardware.physics import Seconds, seconds
-from modelwright.hardware.plan import Plan, plan
+from modelwright.hardware.plan import plan
 from modelwright.hardware.precision import matrix_precision
 from modelwright.hardware.table import Array, Table, tabulate
 from modelwright.records import Estimate, Execution, KernelEstimate, Platform, Policy, Workload
@@ -95,8 +96,8 @@ def schedule(table: Table, needs: Seconds, platform: Platform, execution: Execut
     needed = np.vstack([needs.matrix, needs.vector, needs.memory])
     work = needed.max(axis=0)
     bound = needed.argmax(axis=0)
-    device = work + launch.kernel
-    host = table.host * pace
+    device = work + launch.kernel * table.regions
+    host = table.host * pace + table.extra
     alone = platform.kind == "cpu" or not len(device)
     latency = device + host if alone else _overlap(device, host, table)
     if execution in ("graph", "engine") and len(latency):

@@ -1,73 +1,19 @@
 """From a workload to the kernels that a platform runs: each with its products, vector work and memory accesses."""
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from modelwright.hardware import processor
 from modelwright.hardware.arithmetic import SCORE_INSTRUCTIONS, instructions
 from modelwright.hardware.fusion import Graph, fuse, resolve
+from modelwright.hardware.kernels import Access, Kernel, Multiplication, Plan, fresh_s
 from modelwright.hardware.precision import Assignment, Cast, assign
-from modelwright.records import Execution, Operator, Platform, Policy, Product, Tensor, Workload
+from modelwright.hardware.strides import sector_bytes, stacks
+from modelwright.records import Execution, Operator, Platform, Policy, Product, Workload
 
 _NEEDS_ROW_MAJOR = frozenset({"layer_norm", "group_norm", "softmax", "log_softmax", "native_layer_norm"})
-
-
-SECTOR = 32
-"""Bytes that a GPU's second-level cache moves at least."""
-
-
-class Access(msgspec.Struct, frozen=True):
-    """Bytes of one tensor that a kernel reads or writes; `fixed` ones do not grow with the batch."""
-
-    root: int
-    bytes: float
-    write: bool = False
-
-
-class Multiplication(msgspec.Struct, frozen=True):
-    """A product as the matrix units see it: `taps` windows of `channels` inner elements, one for plain products."""
-
-    count: float
-    m: float
-    n: float
-    channels: int
-    taps: int
-    width: int
-    grouped: bool = False
-    share: float = 1.0
-
-
-class Kernel(msgspec.Struct, frozen=True):
-    """One launch: what it computes and what it touches, for a whole batch.
-
-    `scattered` counts the bytes of the memory sectors that strided access pulls from the nearest level. A `serial`
-    kernel does its vector work between its matrix work, not beside it.
-    """
-
-    name: str
-    layer: str
-    kind: str
-    operators: tuple[str, ...]
-    precision: str
-    multiplications: tuple[Multiplication, ...] = ()
-    macs: float = 0.0
-    instructions: float = 0.0
-    special: float = 0.0
-    accesses: tuple[Access, ...] = ()
-    scattered: float = 0.0
-    serial: bool = False
-    host: float = 1.0
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """All kernels of a workload in order, with what residency needs: roots of weights, of inputs and of results."""
-
-    kernels: tuple[Kernel, ...]
-    weights: frozenset[int]
-    inputs: frozenset[int]
-    results: frozenset[int] = frozenset()
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -155,6 +101,12 @@ def _before(context: _Context, index: int) -> Iterator[Kernel]:
     if _changes_layout(context, operator):
         width = _width(context, index, operator.inputs[0])
         yield _copy(context, operator, operator.inputs[0], "layout", Cast(operator.inputs[0], width, width))
+    if _library(context, index):
+        source = context.workload.tensors[operator.inputs[0]]
+        for reorder in processor.before(operator, source, context.execution):
+            yield _reorder(context, operator, reorder, _width(context, index, reorder.position))
+    for reorder in _packed(context, index):
+        yield _reorder(context, operator, reorder, _width(context, index, reorder.position))
 
 
 def _after(context: _Context, group: Sequence[int]) -> Iterator[Kernel]:
@@ -172,6 +124,38 @@ def _after(context: _Context, group: Sequence[int]) -> Iterator[Kernel]:
             yield _copy(context, operator, operator.outputs[0], "layout", Cast(operator.outputs[0], width, width))
         if context.execution == "eager" and context.platform.kind == "gpu" and len(operator.inputs) > 2:
             yield _copy(context, operator, operator.outputs[0], "bias", Cast(operator.outputs[0], width, width))
+        if _library(context, index):
+            for reorder in processor.after(operator, context.workload.tensors[operator.inputs[0]], context.execution):
+                yield _reorder(context, operator, reorder, width)
+
+
+def _library(context: _Context, index: int) -> bool:
+    """Whether an operator is a convolution that a processor's library runs call by call."""
+    operator = context.workload.operators[index]
+    if context.execution not in processor.GRAIN or not operator.inputs:
+        return False
+    source, width = context.workload.tensors[operator.inputs[0]], _width(context, index, operator.inputs[0])
+    return processor.through_library(operator, source, width, context.scale, context.platform)
+
+
+def _packed(context: _Context, index: int) -> tuple[processor.Reorder, ...]:
+    operator = context.workload.operators[index]
+    return tuple(processor.packed(operator, context.scale, context.platform, context.execution))
+
+
+def _reorder(context: _Context, operator: Operator, reorder: processor.Reorder, width: int) -> Kernel:
+    plain = _copy(context, operator, reorder.position, reorder.what, Cast(reorder.position, width, width))
+    read, written = plain.accesses
+    accesses = (read, msgspec.structs.replace(written, fresh=True)) if reorder.whole else (read,)
+    start = context.platform.launch.reorder if reorder.library else 0.0
+    return msgspec.structs.replace(
+        plain,
+        instructions=plain.instructions * reorder.instructions,
+        accesses=accesses,
+        host=0.0,
+        extra=start + fresh_s(accesses, context.platform),
+        regions=float(reorder.library),
+    )
 
 
 def _copy(context: _Context, operator: Operator, position: int, what: str, cast: Cast) -> Kernel:
@@ -201,17 +185,8 @@ def _reordered(operator: Operator, workload: Workload, *, gpu: bool) -> Iterator
     elif operator.kind == "product" and operator.target != "einsum":
         for position in operator.inputs[:2]:
             tensor = workload.tensors[position]
-            if tensor.role == "activation" and len(tensor.shape) > 2 and not _stacks(tensor.shape, tensor.strides):
+            if tensor.role == "activation" and len(tensor.shape) > 2 and not stacks(tensor.shape, tensor.strides):
                 yield position
-
-
-def _stacks(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether all axes but the last two lie evenly one after another, so that they can be walked as one."""
-    if not strides:
-        return True
-    lead = [(axis, step) for axis, step in zip(shape[:-2], strides[:-2], strict=True) if axis > 1]
-    even = all(outer[1] == inner[0] * inner[1] for outer, inner in itertools.pairwise(lead))
-    return even and min(strides[-2:]) <= 1
 
 
 def _changes_layout(context: _Context, operator: Operator) -> bool:
@@ -230,6 +205,8 @@ def _kernel(context: _Context, group: Sequence[int], number: int, maker: dict[in
     lead = next((o for o in operators if o.products), operators[0])
     work = [_vector_work(context, operator) for operator in operators]
     grouped = lead.kind == "convolution" and lead.products[0].k == math.prod(lead.window.kernel if lead.window else ())
+    accesses = tuple(_accesses(context, group, number, maker, results))
+    calls = sum(_library(context, i) for i in group)
     return Kernel(
         name=lead.name,
         layer=lead.layer,
@@ -240,10 +217,20 @@ def _kernel(context: _Context, group: Sequence[int], number: int, maker: dict[in
         macs=sum(_scaled(product, context.scale).macs for operator in operators for product in operator.products),
         instructions=sum(simple for simple, _ in work),
         special=sum(special for _, special in work),
-        accesses=tuple(_accesses(context, group, number, maker, results)),
+        accesses=accesses,
         serial=lead.kind == "attention",
         scattered=sum(_scattered(context, i) for i in group) if _eager_gpu(context) else 0.0,
+        extra=calls * context.platform.launch.library + fresh_s(accesses, context.platform),
+        regions=1.0 if lead.products else _regions(context, operators),
     )
+
+
+def _regions(context: _Context, operators: Sequence[Operator]) -> float:
+    """Starts on the device that a kernel without products takes: a processor's short loops stay on one core."""
+    if context.platform.kind != "cpu" or context.execution not in processor.GRAIN:
+        return 1.0
+    longest = max(_elements(context, operator) for operator in operators)
+    return float(longest >= processor.GRAIN[context.execution])
 
 
 def _eager_gpu(context: _Context) -> bool:
@@ -263,25 +250,6 @@ def _scattered(context: _Context, index: int) -> float:
             order = result.strides if tensor.shape == result.shape else ()
             total += context.scale * sector_bytes(tensor, order, _width(context, index, position))
     return total
-
-
-def sector_bytes(tensor: Tensor, order: tuple[int, ...], width: int) -> float:
-    """Bytes of 32-byte sectors that reading a tensor in another tensor's order touches; 0 where both run alike.
-
-    PyTorch's element-wise kernels walk their output in its memory order. Where the input's neighbours lie elsewhere,
-    every element costs a sector of its own, or as many as the output's innermost axis is long (CUDA C++ best practices
-    guide, "Strided accesses").
-    """
-    shape = tensor.shape
-    innermost = _innermost(shape, order) if order else max((a for a, n in enumerate(shape) if n > 1), default=0)
-    step = tensor.strides[innermost] if tensor.strides else math.prod(shape[innermost + 1 :])
-    if step <= 1:
-        return 0.0
-    return tensor.size * width * min(shape[innermost], SECTOR / width)
-
-
-def _innermost(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    return min((axis for axis, length in enumerate(shape) if length > 1), key=lambda axis: strides[axis], default=0)
 
 
 def _scaled(product: Product, scale: float) -> Product:
@@ -337,13 +305,21 @@ def _vector_work(context: _Context, operator: Operator) -> tuple[float, float]:
         count = scores.count * queries * keys * (0.5 if operator.causal else 1.0)
         return SCORE_INSTRUCTIONS * count, count
     simple, special = instructions(operator)
+    if context.platform.kind == "cpu":
+        source = context.workload.tensors[operator.inputs[0]] if operator.inputs else None
+        last = source is not None and source.channels_last
+        simple, special = processor.vector_costs(operator, context.execution, last)
+    elements = _elements(context, operator)
+    return simple * elements, special * elements
+
+
+def _elements(context: _Context, operator: Operator) -> float:
+    """Elements that vector work counts: of the largest tensor, or of what a pooling or a look-up gives."""
     if operator.kind == "pool":
         positions = operator.outputs[:1]
     else:
         positions = (*operator.inputs, *operator.outputs) if operator.kind != "gather" else operator.outputs
-    grown = [_bytes(context, p, 1) for p in positions]
-    elements = max(grown, default=0.0)
-    return simple * elements, special * elements
+    return max((_bytes(context, p, 1) for p in positions), default=0.0)
 
 
 def _accesses(
@@ -353,9 +329,10 @@ def _accesses(
     whole: dict[int, float] = {}
     for index in group:
         operator = context.workload.operators[index]
+        near = {reorder.position for reorder in _packed(context, index)}
         for order, position in enumerate(operator.inputs):
             root = context.graph.root[position]
-            if maker.get(root) == number:
+            if maker.get(root) == number or position in near:
                 continue
             size = _bytes(context, position, _width(context, index, position))
             if operator.kind == "gather" and order == 0:
@@ -365,7 +342,10 @@ def _accesses(
             whole[root] = max(whole.get(root, 0.0), size, _bytes(context, root, _width(context, index, position)))
     for root, parts in reads.items():  # several slices of one tensor together read no more than the whole
         yield Access(root, min(sum(parts.values()), whole[root]))
+    kept = context.execution != "eager" and not any(context.workload.operators[i].products for i in group)
     for index in group:
+        fresh = context.platform.kind == "cpu" and context.execution in processor.GRAIN and not kept
+        fresh = fresh and not context.workload.operators[index].in_place
         for position in context.workload.operators[index].outputs:
             root = context.graph.root[position]
             outside = any(taker not in group for taker in context.graph.takers.get(root, ()))
@@ -373,4 +353,4 @@ def _accesses(
                 width = context.assignment.widths[position]
                 if context.execution != "eager":
                     width = min(width, context.read_widths.get(root, width))
-                yield Access(root, _bytes(context, position, width), write=True)
+                yield Access(root, _bytes(context, position, width), write=True, fresh=fresh)

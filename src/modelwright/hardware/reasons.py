@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 
 from modelwright.hardware.arithmetic import instructions
+from modelwright.hardware.kernels import Kernel, Multiplication, Plan
 from modelwright.hardware.model import peak_rate
 from modelwright.hardware.physics import products
-from modelwright.hardware.plan import Kernel, Multiplication, Plan
 from modelwright.hardware.precision import matrix_precision
 from modelwright.hardware.run import MATRIX, VECTOR, Run
 from modelwright.hardware.subjects import named, subject

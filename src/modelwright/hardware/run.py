@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelwright.errors import SettingError
+from modelwright.hardware.kernels import Kernel
 from modelwright.hardware.model import schedule
 from modelwright.hardware.physics import Seconds, products, seconds
-from modelwright.hardware.plan import Kernel, plan
+from modelwright.hardware.plan import plan
 from modelwright.hardware.precision import matrix_precision
 from modelwright.hardware.table import Array, Index, Table, tabulate
 from modelwright.records import Estimate, Operator, Platform, Workload

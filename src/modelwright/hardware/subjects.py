@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from modelwright.hardware.plan import Kernel
+from modelwright.hardware.kernels import Kernel
 from modelwright.records import Operator, Window, Workload
 
 _WORDS = {

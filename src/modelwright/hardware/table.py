@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from modelwright.hardware.plan import Plan
+from modelwright.hardware.kernels import Plan
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ class Table:
 
     Attributes:
         starts: position of each network's first kernel (strictly increasing, the first is 0).
-        macs, instructions, special, scattered, serial, host: a number a kernel.
+        macs, instructions, special, scattered, serial, host, extra, regions: a number a kernel.
         kernel, count, m, n, channels, taps, width, grouped, share: a row a matrix product.
         access_kernel, access_bytes, access_partner, access_write: a row a tensor touched; the partner is the kernel
             that touched the tensor before (a read) or will read it next (a write), or FROM_MAIN or FROM_LAST_RUN.
@@ -37,6 +37,8 @@ class Table:
     scattered: Array
     serial: npt.NDArray[np.bool_]
     host: Array
+    extra: Array
+    regions: Array
     kernel: Index
     count: Array
     m: Array
@@ -72,6 +74,8 @@ def tabulate(plan: Plan) -> Table:
         scattered=np.array([k.scattered for k in kernels], dtype=float),
         serial=np.array([k.serial for k in kernels], dtype=bool),
         host=np.array([k.host for k in kernels], dtype=float),
+        extra=np.array([k.extra for k in kernels], dtype=float),
+        regions=np.array([k.regions for k in kernels], dtype=float),
         kernel=np.array([i for i, _ in rows], dtype=np.int64),
         count=np.array([m.count for _, m in rows], dtype=float),
         m=np.array([m.m for _, m in rows], dtype=float),

@@ -87,6 +87,9 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         graph: host time a kernel inside a captured graph or an engine (a program compiled and loaded whole).
         kernel: time on the device itself to start and drain one kernel.
         program: host time to start a captured graph or a compiled program once.
+        library: on a processor, time that a call of the convolution library takes besides.
+        reorder: on a processor, time that the library takes to start one change of a tensor's memory order.
+        page: on a processor, time until a page of fresh memory can be written, whatever the number of threads.
     """
 
     eager: NotNegative
@@ -94,6 +97,9 @@ class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graph: NotNegative
     kernel: NotNegative
     program: NotNegative = 0.0
+    library: NotNegative = 0.0
+    reorder: NotNegative = 0.0
+    page: NotNegative = 0.0
 
 
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,15 +1,18 @@
 """The price of every distinct part: those of one structure are drafted together, planned once, priced in columns."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from modelwright.hardware.lowering import parts
-from modelwright.hardware.lowering.draft import TRACED, Draft
+from modelwright.hardware.lowering.draft import TRACED, Draft, Step
 from modelwright.hardware.lowering.kinds import BLOCK, HEAD, STEM, Kinds
 from modelwright.hardware.lowering.lineup import Places
 from modelwright.hardware.lowering.prices import Prices, joined, price
 from modelwright.hardware.lowering.structure import Setting, survey
+from modelwright.hardware.processor import FIRST, LARGE
 from modelwright.hardware.table import Index
 
 TOGETHER = 512
@@ -22,7 +25,7 @@ def price_all(kinds: Kinds, places: Places, setting: Setting) -> tuple[Prices, I
     """Prices of all places, and where in them each place stands."""
     found: list[Prices] = []
     order: list[Index] = []
-    for kind, columns, chosen in _by_structure(kinds, places):
+    for kind, columns, chosen in _alike(kinds, places, setting):
         structure = None
         for begin in range(0, len(chosen), TOGETHER):
             some = slice(begin, begin + TOGETHER)
@@ -33,6 +36,30 @@ def price_all(kinds: Kinds, places: Places, setting: Setting) -> tuple[Prices, I
     where = np.empty(len(places.row), dtype=np.int64)
     where[np.concatenate(order)] = np.arange(len(where))
     return joined(found), where
+
+
+def _alike(kinds: Kinds, places: Places, setting: Setting) -> Iterator[tuple[int, Columns, Index]]:
+    """Places that run the same sequence of kernels: on a processor, a convolution's size may decide who runs it."""
+    for kind, columns, chosen in _by_structure(kinds, places):
+        if setting.platform.kind != "cpu":
+            yield kind, columns, chosen
+            continue
+        draft = _draft(kind, columns)
+        found = [_deciding(draft, step, setting) for step in draft.steps if step.kind == "convolution"]
+        features = [np.broadcast_to(feature, chosen.shape) for feature in itertools.chain.from_iterable(found)]
+        _, which = np.unique(np.stack(features), axis=1, return_inverse=True)
+        for number in range(int(which.max()) + 1):
+            some = np.flatnonzero(which == number)
+            yield kind, {name: column[some] for name, column in columns.items()}, chosen[some]
+
+
+def _deciding(draft: Draft, step: Step, setting: Setting) -> Iterator[npt.NDArray[np.bool_]]:
+    """What of a convolution's numbers decides how a processor runs it (see `hardware.processor`)."""
+    taps, depth = np.square(step.kernel), np.asarray(step.product[3])
+    yield draft.tensors[step.inputs[0]].size * setting.scale > LARGE
+    yield np.asarray(step.kernel) > FIRST
+    yield depth > taps
+    yield depth > FIRST * taps
 
 
 def _by_structure(kinds: Kinds, places: Places) -> Iterator[tuple[int, Columns, Index]]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from modelwright.hardware.arithmetic import instructions
 from modelwright.hardware.lowering.draft import Draft, Step
-from modelwright.hardware.lowering.structure import Setting, Structure
+from modelwright.hardware.lowering.structure import Launch, Setting, Structure
 from modelwright.hardware.physics import passing, seconds
 from modelwright.hardware.precision import matrix_precision
+from modelwright.hardware.processor import FRESH, GRAIN, PAGE, vector_costs
 from modelwright.hardware.table import FROM_MAIN, Array, Index, Table
 
 _PRODUCT = ("count", "m", "n", "channels", "taps", "width", "grouped")
@@ -51,7 +52,8 @@ class Prices:
         floor: seconds a kernel on everything but the farther memory levels.
         fixed: a row a memory level beyond the nearest, bytes a kernel that pass it whatever the neighbours are.
         weights: bytes a kernel that were last touched in the run before.
-        host: kernels' worth of the host's time, a number a kernel.
+        host, extra: kernels' worth of the host's time and its seconds besides, a number a kernel.
+        regions: starts on the device, a number a kernel.
         flops, vector_flops, touched, params, stored, peak: a number a part; `stored` are bytes of weights and buffers,
             `peak` bytes of activations alive at once.
         entry, exit: what crosses the part's borders.
@@ -62,6 +64,8 @@ class Prices:
     fixed: Array
     weights: Array
     host: Array
+    extra: Array
+    regions: Array
     flops: Array
     vector_flops: Array
     touched: Array
@@ -79,7 +83,7 @@ def price(draft: Draft, structure: Structure, count: int, setting: Setting) -> P
         sizes[position] = slot.size
     kernels = len(structure.launches)
     moved = _traffic(structure, sizes, setting)
-    table, macs = _table(draft, structure, sizes, moved.touched, setting.scale)
+    table, macs = _table(draft, structure, sizes, moved.touched, setting)
     needs = seconds(table, setting.platform, matrix_precision(setting.precision))
     floor = np.maximum(np.maximum(needs.matrix, needs.vector), needs.memory[0])
     work = (table.instructions + table.special).reshape(kernels, count)
@@ -92,6 +96,8 @@ def price(draft: Draft, structure: Structure, count: int, setting: Setting) -> P
         fixed=moved.fixed.swapaxes(1, 2).reshape(len(moved.fixed), -1),
         weights=_by_part(moved.weights),
         host=np.tile([launch.host for launch in structure.launches], count),
+        extra=_by_part(table.extra.reshape(kernels, count) + _fresh(structure, sizes, setting)),
+        regions=_by_part(table.regions.reshape(kernels, count)),
         flops=2.0 * macs,
         vector_flops=work.sum(axis=0),
         touched=moved.touched.sum(axis=0),
@@ -158,22 +164,35 @@ def _traffic(structure: Structure, sizes: Array, setting: Setting) -> Traffic:
     return Traffic(touched, fixed, weights, borders["entry"], borders["exit"])
 
 
-def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, scale: float) -> tuple[Table, Array]:
+def _fresh(structure: Structure, sizes: Array, setting: Setting) -> Array:
+    """Seconds until the pages of large fresh memory can be written, a row a kernel."""
+    found = np.zeros((len(structure.launches), sizes.shape[1]))
+    for row in structure.rows if setting.platform.launch.page else ():
+        written = row.share * sizes[row.root]
+        if row.fresh:
+            found[row.kernel] += np.where(written > FRESH, written / PAGE, 0.0) * setting.platform.launch.page
+    return found
+
+
+def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, setting: Setting) -> tuple[Table, Array]:
     """The kernels of all parts as a table, a kernel's parts side by side; and multiply-accumulates a part.
 
     Its accesses only say how much each kernel touches in the nearest memory.
     """
     kernels, count = touched.shape
-    simple, special, scattered = np.zeros((3, kernels, count))
+    scale, processor = setting.scale, setting.platform.kind == "cpu"
+    simple, special, scattered, regions = np.zeros((4, kernels, count))
     macs = np.zeros(count)
     found = [np.empty((len(_PRODUCT) + 1, 0))]
     for k, launch in enumerate(structure.launches):
         scattered[k] = launch.scattered * sizes[launch.basis]
         simple[k] = launch.instructions * sizes[launch.basis]
+        regions[k] = _regions(draft, launch, sizes, setting)
         widths = iter(launch.widths)
         for number in launch.steps:
-            step = draft.steps[number]
-            costs = instructions(structure.workload.operators[number]) if step.costs is None else step.costs
+            step, operator = draft.steps[number], structure.workload.operators[number]
+            plain = vector_costs(operator, setting.execution) if processor else instructions(operator)
+            costs = plain if step.costs is None else step.costs
             if np.any(costs):
                 elements = _elements(draft, step, sizes, scale)
                 simple[k] += costs[0] * elements
@@ -191,6 +210,8 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, sca
         scattered=scattered.ravel(),
         serial=np.repeat([launch.serial for launch in structure.launches], count),
         host=np.repeat([launch.host for launch in structure.launches], count),
+        extra=np.repeat([launch.extra for launch in structure.launches], count),
+        regions=regions.ravel(),
         kernel=kernel.astype(np.int64),
         **{name: column for name, column in named.items() if name != "grouped"},
         grouped=named["grouped"] > 0,
@@ -201,6 +222,17 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, sca
         access_write=np.zeros(kernels * count, dtype=bool),
     )
     return table, macs
+
+
+def _regions(draft: Draft, launch: Launch, sizes: Array, setting: Setting) -> Array | float:
+    """Starts on the device that a kernel takes: a processor's short loops stay on one core."""
+    if launch.regions is not None:
+        return launch.regions
+    if setting.platform.kind != "cpu" or setting.execution not in GRAIN:
+        return 1.0
+    found = [_elements(draft, draft.steps[number], sizes, setting.scale) for number in launch.steps]
+    longest: Array = np.maximum.reduce(found)
+    return np.where(longest >= GRAIN[setting.execution], 1.0, 0.0)
 
 
 def _product(step: Step, kernel: Index, width: int, scale: float) -> Array:

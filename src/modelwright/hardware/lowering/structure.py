@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelwright.hardware.fusion import resolve
+from modelwright.hardware.kernels import Kernel, fresh_s
 from modelwright.hardware.lowering.draft import TRACED, Draft
-from modelwright.hardware.plan import Kernel, plan
+from modelwright.hardware.plan import plan
 from modelwright.hardware.precision import assign
 from modelwright.hardware.table import FROM_LAST_RUN, FROM_MAIN, partners
 from modelwright.records import Execution, Platform, Policy, Workload
@@ -39,7 +40,7 @@ class Row:
 
     "near": with kernel `other` of the same part; "entry" and "exit": with a kernel of the part before or after, over
     tensor `other` of those that cross (0 the part's input or output, 1 what the next part's first copy makes of it);
-    "weight": with the run before; "main": with nothing.
+    "weight": with the run before; "main": with nothing. What is `fresh` is written to memory of its own.
     """
 
     kernel: int
@@ -47,11 +48,15 @@ class Row:
     share: float
     link: Link
     other: int = 0
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A kernel: the steps it holds; for a copy that the planner adds, instructions an element of the tensor `basis`."""
+    """A kernel: the steps it holds; for a copy that the planner adds, instructions an element of the tensor `basis`.
+
+    `extra` are the host's seconds without those for fresh memory; `regions` is None where the sizes decide.
+    """
 
     steps: tuple[int, ...]
     widths: tuple[int, ...]
@@ -60,6 +65,8 @@ class Launch:
     scattered: float
     serial: bool
     host: float
+    extra: float
+    regions: float | None
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,10 @@ def survey(draft: Draft, setting: Setting) -> Structure:
         link, other = _link(home, own, partner)
         if link in ("entry", "exit"):
             other = crossing[link].index(access.root)
-        rows.append(Row(own[number], access.root, share, link, other))
+        rows.append(Row(own[number], access.root, share, link, other, access.fresh))
     return Structure(
         workload,
-        tuple(_launch(workload, steps.kernels[number]) for number in own),
+        tuple(_launch(workload, steps.kernels[number], setting) for number in own),
         tuple(rows),
         root,
         assign(workload, setting.precision).widths,
@@ -130,7 +137,7 @@ def _crossing(draft: Draft, root: Sequence[int]) -> dict[str, list[int]]:
     }
 
 
-def _launch(workload: Workload, kernel: Kernel) -> Launch:
+def _launch(workload: Workload, kernel: Kernel, setting: Setting) -> Launch:
     basis = kernel.accesses[0].root
     size = workload.tensors[basis].size
     added = kernel.name not in kernel.operators
@@ -142,6 +149,8 @@ def _launch(workload: Workload, kernel: Kernel) -> Launch:
         scattered=kernel.scattered / size,
         serial=kernel.serial,
         host=kernel.host,
+        extra=kernel.extra - fresh_s(kernel.accesses, setting.platform),
+        regions=kernel.regions if added or kernel.multiplications else None,
     )
 
 
