@@ -105,8 +105,8 @@ def _before(context: _Context, index: int) -> Iterator[Kernel]:
         source = context.workload.tensors[operator.inputs[0]]
         for reorder in processor.before(operator, source, context.execution):
             yield _reorder(context, operator, reorder, _width(context, index, reorder.position))
-    for reorder in _packed(context, index):
-        yield _reorder(context, operator, reorder, _width(context, index, reorder.position))
+    if _packed(context, index):
+        yield _reorder(context, operator, processor.pack(operator), _width(context, index, operator.inputs[1]))
 
 
 def _after(context: _Context, group: Sequence[int]) -> Iterator[Kernel]:
@@ -138,9 +138,9 @@ def _library(context: _Context, index: int) -> bool:
     return processor.through_library(operator, source, width, context.scale, context.platform)
 
 
-def _packed(context: _Context, index: int) -> tuple[processor.Reorder, ...]:
-    operator = context.workload.operators[index]
-    return tuple(processor.packed(operator, context.scale, context.platform, context.execution))
+def _packed(context: _Context, index: int) -> bool:
+    operator, library = context.workload.operators[index], _library(context, index)
+    return processor.packed(operator, library, context.scale, context.platform, context.execution)
 
 
 def _reorder(context: _Context, operator: Operator, reorder: processor.Reorder, width: int) -> Kernel:
@@ -310,7 +310,16 @@ def _vector_work(context: _Context, operator: Operator) -> tuple[float, float]:
         last = source is not None and source.channels_last
         simple, special = processor.vector_costs(operator, context.execution, last)
     elements = _elements(context, operator)
-    return simple * elements, special * elements
+    return simple * elements + _planes(context, operator), special * elements
+
+
+def _planes(context: _Context, operator: Operator) -> float:
+    """What a processor's loops over planes cost besides."""
+    if context.platform.kind != "cpu" or not operator.inputs:
+        return 0.0
+    source = context.workload.tensors[operator.inputs[0]]
+    grown = context.scale if source.batched else 1.0
+    return processor.plane(operator, source, context.execution) * math.prod(source.shape[:2]) * grown
 
 
 def _elements(context: _Context, operator: Operator) -> float:
@@ -329,10 +338,10 @@ def _accesses(
     whole: dict[int, float] = {}
     for index in group:
         operator = context.workload.operators[index]
-        near = {reorder.position for reorder in _packed(context, index)}
+        near = operator.inputs[1] if _packed(context, index) else None
         for order, position in enumerate(operator.inputs):
             root = context.graph.root[position]
-            if maker.get(root) == number or position in near:
+            if maker.get(root) == number or position == near:
                 continue
             size = _bytes(context, position, _width(context, index, position))
             if operator.kind == "gather" and order == 0:

@@ -8,8 +8,9 @@ of itself (ONEDNN_VERBOSE=1):
   channels-last order neither is. Weights are reordered on every call: nothing keeps them, short of freezing.
 - TorchInductor runs convolutions in channels-last order on a processor, and first copies the weights of windows larger
   than one into it, on every call (torch/_inductor/kernel/conv.py).
-- A product of several rows by a linear layer's weights first packs these (Goto and van de Geijn, Anatomy of
-  High-Performance Matrix Multiplication, ACM TOMS 34(3), 2008); a single row reads them as they lie.
+- A product of several rows by weights, and so a convolution that is too small for oneDNN, first packs these (Goto and
+  van de Geijn, Anatomy of High-Performance Matrix Multiplication, ACM TOMS 34(3), 2008); a single row reads them as
+  they lie.
 - An element-wise loop stays on one core below a grain of so many elements, and opens no parallel region.
 - Memory blocks above 32 MiB come fresh from the system every time (glibc, DEFAULT_MMAP_THRESHOLD_MAX), and each of
   their pages costs a fault when it is first written.
@@ -36,11 +37,14 @@ PAGE = 4096
 """Bytes that one page fault provides."""
 
 FIRST = 3
-"""Input channels that oneDNN reads in any order, and the side of a window up to which a small image is no work for it."""
+"""Input channels that oneDNN reads in any order; side of a window up to which a small image is no work for it."""
 
 _LANES = 16
 _STRIDED = 3 * _LANES
 _PACK = 8.0
+_BLOCK = 6.0
+_PLANE = 16.0 * _LANES
+_BY_PLANE = frozenset({"batch_norm", "mean", "sum", "adaptive_avg_pool2d"})
 
 
 class Reorder(msgspec.Struct, frozen=True):
@@ -88,32 +92,46 @@ def before(operator: Operator, source: Tensor, execution: Execution) -> Iterator
     taps = math.prod(operator.window.kernel) if operator.window else 1
     plain = execution == "eager" and not source.channels_last
     if plain and (product.count > 1 or product.k > FIRST * taps):
-        yield Reorder(operator.inputs[0], "layout")
+        yield Reorder(operator.inputs[0], "layout", _BLOCK)
     strided = taps > 1 and product.k > taps and not plain
     if strided and execution == "compiled":
         yield Reorder(operator.inputs[1], "order", _STRIDED, library=False)
     yield Reorder(operator.inputs[1], "weights", _STRIDED if strided else _LANES)
 
 
-def packed(operator: Operator, scale: float, platform: Platform, execution: Execution) -> Iterator[Reorder]:
-    """What a linear layer does first: its weights into panels."""
-    called = platform.kind == "cpu" and execution in GRAIN and operator.target == "linear"
-    if called and operator.products and operator.products[0].m * scale > 1:
-        yield Reorder(operator.inputs[1], "pack", _PACK, library=False, whole=False)
+def packed(operator: Operator, library: bool, scale: float, platform: Platform, execution: Execution) -> bool:
+    """Whether an operator first packs its weights: a linear layer of several rows, a convolution done as a product.
+
+    Args:
+        operator: any operator.
+        library: it is a convolution of the library, which reorders its weights instead.
+        scale: the batch over the traced one.
+        platform: the processor.
+        execution: how it runs.
+    """
+    if platform.kind != "cpu" or execution not in GRAIN or not operator.products or library:
+        return False
+    several = operator.products[0].m * scale > 1
+    return several and (operator.target == "linear" or operator.kind == "convolution")
+
+
+def pack(operator: Operator) -> Reorder:
+    """Its weights into panels, each multiplied while it is near."""
+    return Reorder(operator.inputs[1], "pack", _PACK, library=False, whole=False)
 
 
 def after(operator: Operator, source: Tensor, execution: Execution) -> Iterator[Reorder]:
     """What runs behind it: the result's way back to row-major order."""
     if execution == "eager" and not source.channels_last:
-        yield Reorder(operator.outputs[0], "layout")
+        yield Reorder(operator.outputs[0], "layout", _BLOCK)
 
 
 def vector_costs(operator: Operator, execution: Execution, channels_last: bool = False) -> tuple[float, float]:
     """Vector instructions and special results an element, as `instructions`, where a processor runs the operator.
 
     ATen's batch normalisation and row-major max pooling are not vectorised to the full: about 8 lanes' instructions an
-    element and 8 scalar ones a tap, by micro-benchmarks. Compiled code takes the root and the quotient of batch
-    normalisation anew for every element.
+    element and 8 scalar ones a tap, by micro-benchmarks; `plane` has what short planes cost besides. Compiled code
+    takes the root and the quotient of batch normalisation anew for every element.
     """
     simple, special = instructions(operator)
     if operator.target == "batch_norm":
@@ -121,3 +139,13 @@ def vector_costs(operator: Operator, execution: Execution, channels_last: bool =
     if operator.target == "max_pool2d" and execution == "eager" and not channels_last:
         return 8.0 * _LANES * simple, special
     return simple, special
+
+
+def plane(operator: Operator, source: Tensor, execution: Execution) -> float:
+    """Vector instructions a plane (sample and channel) that loops over planes cost, however short these are.
+
+    By micro-benchmarks: ATen starts batch normalisation and the mean of a plane in about 5 ns on the machine where one
+    core has 3.3 vector instructions a nanosecond.
+    """
+    planes = execution == "eager" and len(source.shape) == 4 and not source.channels_last
+    return _PLANE if planes and operator.target in _BY_PLANE else 0.0

@@ -172,13 +172,14 @@ def nearest_template(capability: tuple[int, int]) -> str:
 def _sources(machine: Machine, seen: Observed, memory: Sequence[MemoryLevel], how: str) -> dict[str, str]:
     template = machine.template
     units = "streaming multiprocessors, by the CUDA driver" if seen.on_vector_units else "threads that torch uses"
+    special = "exp" if seen.on_vector_units else "sigmoid, two results each,"
     sources = {"matrix.units": f"{how}: {units}"}
     structure = (key for key in claims(template) if key.startswith("matrix.") and not key.startswith(_MEASURED))
     sources |= {key: f"as {template.name}: {source_of(template, key)}" for key in structure}
     sources |= {
         "matrix.peak": f"{how}: the best of square products with sides from 128 on",
         "vector.peak": f"{how}: the best of fp32 products, element-wise multiply-adds, and depthwise convolutions",
-        "vector.special": f"{how}: exp of fp32 values in a cache",
+        "vector.special": f"{how}: {special} of values in a cache",
         "vector.loads": f"{how}: multiply-adds of depthwise 3x3 convolutions, one load each",
         "vector.tap": "by construction: all that a tap takes is in the measured loads",
     }
@@ -189,8 +190,8 @@ def _sources(machine: Machine, seen: Observed, memory: Sequence[MemoryLevel], ho
 
 
 def _launch_sources(seen: Observed, how: str) -> dict[str, str]:
-    compiled = f"{how}: a compiled chain of tiny products, seconds a product"
-    program = f"{how}: the same, at no products"
+    compiled = f"{how}: a compiled chain of tiny linear layers and activations, seconds a kernel"
+    program = f"{how}: the same, at no kernels"
     if not seen.compiled:
         compiled, program = "assumed: as eager; nothing was compiled", "assumed: none; nothing was compiled"
     kernel = f"{how}: tiny pooling on all threads, less the same on one"
@@ -198,7 +199,12 @@ def _launch_sources(seen: Observed, how: str) -> dict[str, str]:
     if seen.replayed:
         kernel = f"{how}: a replayed graph of tiny kernels, seconds a kernel"
         graph, program = f"{how}: the same, host time a kernel", f"{how}: the same, at no kernels"
-    return {
+    library = {
+        "launch.library": f"{how}: tiny convolutions in channels-last order, less an operator, a reorder, two regions",
+        "launch.reorder": f"{how}: half of what the same take longer in row-major order, less a region",
+        "launch.page": f"{how}: filling fresh memory, less filling it again, seconds a page of 4096 bytes",
+    }
+    return (library if not seen.on_vector_units else {}) | {
         "launch.eager": f"{how}: tiny convolutions, normalisations and activations, seconds an operator",
         "launch.compiled": compiled,
         "launch.graph": graph,

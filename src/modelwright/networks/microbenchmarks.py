@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from modelwright.clock import Clock
 from modelwright.errors import MeasurementError
+from modelwright.hardware.processor import PAGE
 from modelwright.networks.measuring.ambience import ambience
 from modelwright.networks.measuring.fitting import Observed, Work
 from modelwright.networks.measuring.rounds import Run, calls_needed
@@ -27,7 +28,9 @@ DEPTHWISE = ((1, 96, 56), (1, 240, 28), (8, 672, 14), (8, 1152, 7))
 """Batch, channels and side of depthwise 3x3 convolutions, after the stages of EfficientNet-B0."""
 
 _TYPES: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16}
-_MOST_REPETITIONS = 200
+_MOST_REPETITIONS = 2000
+_BITE_S = 0.0005
+_FRESH = 2**24
 _UNTIL_COMPILING_PAYS = 20.0
 _SHORT, _LONG = 4, 36
 _ISSUED_AT_ONCE = 400
@@ -73,7 +76,7 @@ class Bench:
 
     def _least(self, run: Run) -> float:
         end = self.clock.seconds() + self.share_s
-        calls = calls_needed(run, min(0.01, self.share_s / 10))
+        calls = calls_needed(run, min(_BITE_S, self.share_s / 10))  # short, to fit between what other programs do
         least = run(calls)
         for _ in range(_MOST_REPETITIONS):
             if self.clock.seconds() > end:
@@ -108,9 +111,11 @@ def observe(bench: Bench, extents: Sequence[float], report: Callable[[str], None
     streams = tuple(_streams(bench.split(5 * 2 * len(extents)), extents))
     near = extents[: max(1, len(extents) - 2)]
     additions = tuple(_elementwise(bench.split(16 * len(near)), near, _multiply_add, amount=2.0))
-    special = tuple(_elementwise(bench.split(16 * len(near)), near, _exponential, amount=1.0))
+    curve, results = (_exponential, 1.0) if cuda else (_sigmoid, 2.0)
+    special = tuple(_elementwise(bench.split(16 * len(near)), near, curve, amount=results))
     report("launching")
     launching = bench.split(30)
+    ordered, blocked = (0.0, 0.0) if cuda else (_called(launching, torch.channels_last), _called(launching))
     observed = Observed(
         products=products,
         on_vector_units=cuda,
@@ -120,6 +125,9 @@ def observe(bench: Bench, extents: Sequence[float], report: Callable[[str], None
         streams=streams,
         dispatch_s=_dispatch(launching),
         kernel_s=0.0 if cuda else _region(launching),
+        blocked_s=blocked,
+        ordered_s=ordered,
+        page_s=0.0 if cuda else _page(launching),
         compiled=_compiled(launching, report) if total >= _UNTIL_COMPILING_PAYS else {},
         replayed={n: launching.best(_graph(n, bench.device)) for n in (32, 256)} if cuda else {},
         issued={n: launching.issue(_graph(n, bench.device), n) for n in (32, 256)} if cuda else {},
@@ -199,6 +207,11 @@ def _elementwise(
         yield Work(amount * count, bench.best(make(source, target)), extent)
 
 
+def _sigmoid(source: torch.Tensor, target: torch.Tensor) -> Call:
+    """An exponential and a quotient: two results."""
+    return lambda: torch.sigmoid(source, out=target)
+
+
 def _multiply_add(source: torch.Tensor, target: torch.Tensor) -> Call:
     return lambda: torch.addcmul(source, source, source, value=0.5, out=target)
 
@@ -215,6 +228,21 @@ def _dispatch(bench: Bench) -> float:
     return bench.issue(lambda: chain(x), len(chain)) / len(chain)
 
 
+def _called(bench: Bench, order: torch.memory_format = torch.contiguous_format) -> float:
+    """Seconds a convolution of the library, on next to no data in one order of memory."""
+    chain = nn.Sequential(*(nn.Conv2d(16, 16, 3, padding=1) for _ in range(8))).eval()
+    chain = chain.to(memory_format=order)  # type: ignore[call-overload]  # torch's stub lacks it
+    x = _random((2, 16, 4, 4), bench.device).contiguous(memory_format=order)
+    return bench.best(lambda: chain(x)) / len(chain)
+
+
+def _page(bench: Bench) -> float:
+    """Seconds a page of fresh memory: filling a new block that is never kept, less filling the same again."""
+    kept = torch.empty(_FRESH, device=bench.device)
+    again, fresh = bench.best(lambda: kept.fill_(0.0)), bench.best(lambda: torch.empty(_FRESH).fill_(0.0))
+    return max(0.0, fresh - again) / (4 * _FRESH / PAGE)
+
+
 def _region(bench: Bench) -> float:
     """Seconds of one parallel region: pooling that torch always parts among its threads, with all and with one."""
     threads = torch.get_num_threads()
@@ -229,12 +257,12 @@ def _region(bench: Bench) -> float:
 
 
 def _compiled(bench: Bench, report: Callable[[str], None]) -> dict[int, float]:
-    """Kernels -> seconds of host time for a compiled chain of tiny products, which stay apart; {} if none compiles."""
+    """Kernels -> seconds of host time for a compiled chain of tiny layers, which stay apart; {} if none compiles."""
     found: dict[int, float] = {}
     x = _random((8, 8), bench.device)
     try:
         for kernels in (_SHORT, _LONG):
-            call = torch.compile(_chain(_random((8, 8), bench.device), kernels), dynamic=False)
+            call = torch.compile(_chain(bench.device, kernels), dynamic=False)
             found[kernels] = bench.issue(partial(call, x), kernels)
     except MeasurementError:
         raise
@@ -244,10 +272,13 @@ def _compiled(bench: Bench, report: Callable[[str], None]) -> dict[int, float]:
     return found
 
 
-def _chain(weight: torch.Tensor, kernels: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _chain(device: torch.device, kernels: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Linear layers and activations by turns: as many calls of a library as generated kernels."""
+    weight, bias = _random((8, 8), device), _random((8,), device)
+
     def chain(x: torch.Tensor) -> torch.Tensor:
-        for _ in range(kernels):
-            x = x @ weight
+        for _ in range(kernels // 2):
+            x = functional.relu(functional.linear(x, weight, bias))
         return x
 
     return chain

@@ -11,7 +11,7 @@ from modelwright.hardware.lowering.draft import Draft, Step
 from modelwright.hardware.lowering.structure import Launch, Setting, Structure
 from modelwright.hardware.physics import passing, seconds
 from modelwright.hardware.precision import matrix_precision
-from modelwright.hardware.processor import FRESH, GRAIN, PAGE, vector_costs
+from modelwright.hardware.processor import FRESH, GRAIN, PAGE, plane, vector_costs
 from modelwright.hardware.table import FROM_MAIN, Array, Index, Table
 
 _PRODUCT = ("count", "m", "n", "channels", "taps", "width", "grouped")
@@ -197,6 +197,10 @@ def _table(draft: Draft, structure: Structure, sizes: Array, touched: Array, set
                 elements = _elements(draft, step, sizes, scale)
                 simple[k] += costs[0] * elements
                 special[k] += costs[1] * elements
+            if processor:
+                source = structure.workload.tensors[step.inputs[0]]
+                shape = draft.tensors[step.inputs[0]].shape
+                simple[k] += plane(operator, source, setting.execution) * shape[0] * shape[1] * scale
             if step.product:
                 found.append(_product(step, k * count + np.arange(count), next(widths), scale))
                 macs += found[-1][1:5].prod(axis=0) * found[-1][5]

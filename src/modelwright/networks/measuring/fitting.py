@@ -26,11 +26,14 @@ class Observed:
         products: FLOP of square matrix products, by precision; on fp32 see `on_vector_units`.
         on_vector_units: fp32 products run on the vector units alone, as on a CUDA device.
         additions: FLOP of multiply-adds element by element on data in a cache, fp32.
-        special: exp results on data in a cache.
+        special: results of exponentials and quotients on data in a cache.
         depthwise: multiply-adds of depthwise convolutions.
         streams: bytes read and written by copies and element-wise operators; `extent` says how much memory they cover.
         dispatch_s: seconds an operator, run one by one on next to no data.
         kernel_s: seconds to start and drain one kernel; on a CPU, one parallel region.
+        ordered_s, blocked_s: seconds a small convolution of the CPU's library whose input lies as the library wants it
+            (it reorders the weights), and otherwise (it reorders input and result as well).
+        page_s: on a CPU, seconds a page of fresh memory.
         compiled: kernels in a compiled function -> seconds of host time a call; empty where nothing can be compiled.
         replayed: kernels in a captured graph -> seconds until the last has ended; empty on a CPU.
         issued: kernels in a captured graph -> seconds of host time a replay; empty on a CPU.
@@ -44,6 +47,9 @@ class Observed:
     streams: Sequence[Work]
     dispatch_s: float
     kernel_s: float
+    ordered_s: float = 0.0
+    blocked_s: float = 0.0
+    page_s: float = 0.0
     compiled: Mapping[int, float] = field(default_factory=dict)
     replayed: Mapping[int, float] = field(default_factory=dict)
     issued: Mapping[int, float] = field(default_factory=dict)
@@ -72,7 +78,18 @@ def launch(seen: Observed) -> Launch:
     compiled, called = line(seen.compiled) if seen.compiled else (seen.dispatch_s, 0.0)
     compiled = min(compiled, seen.dispatch_s)
     if not seen.replayed:
-        return Launch(seen.dispatch_s, compiled, compiled, seen.kernel_s, called)
+        reorder = max(0.0, (seen.blocked_s - seen.ordered_s) / 2 - seen.kernel_s)
+        library = max(0.0, seen.ordered_s - seen.dispatch_s - reorder - 2 * seen.kernel_s)
+        return Launch(
+            seen.dispatch_s,
+            compiled,
+            compiled,
+            seen.kernel_s,
+            called,
+            library=library,
+            reorder=reorder,
+            page=seen.page_s,
+        )
     kernel, program = line(seen.replayed)
     graph, _ = line(seen.issued)
     return Launch(seen.dispatch_s, compiled, graph, kernel, program)
@@ -91,7 +108,7 @@ def vector(seen: Observed, overhead_s: float) -> VectorUnits:
     work shows that of the caches. The model takes one load a multiply-add of a depthwise convolution.
     """
     fused = [rate(works) for precision, works in seen.products.items() if precision == "fp32"]
-    depthwise = rate(seen.depthwise, overhead_s)
+    depthwise = rate(seen.depthwise, max(overhead_s, seen.ordered_s))
     peak = max(*fused, rate(seen.additions, overhead_s), 2 * depthwise)
     return VectorUnits(peak={"fp32": peak}, special=rate(seen.special, overhead_s), loads=depthwise, tap=1)
 
