@@ -6,7 +6,7 @@ Each file is one of timm's published `results/benchmark-infer-*.csv`; its name s
 it was compiled. Every row is built with timm, traced and estimated from the published specification alone; a row whose
 parameters differ from the file's by more than 2 % is another version of the network and is left out. Tracing 1,400
 networks takes hours; what has been traced is kept in the cache. Rows are taken in a shuffled order (seed 0), so that a
-sample is fair. "amp" is read as autocast with timm's fast norm: the files do not say, but without it networks with
+sample is fair. The scores of files that are not named stay in throughput.csv as they are. "amp" is read as autocast with timm's fast norm: the files do not say, but without it networks with
 group normalisation are predicted half as fast as measured. The networks of looked_at.txt were looked at while the model
 was built; the others were not, and are reported apart.
 """
@@ -184,9 +184,15 @@ def main() -> None:
         name = path.stem.removeprefix("benchmark-infer-")
         _write(arguments.output / f"throughput-{name}.csv", [row._asdict() for row in rows])
         lines += [{**line, "left_out": len(found) - len(rows)} for line in summary(name, rows)]
-    _write(arguments.output / "throughput.csv", lines)
+    _write(arguments.output / "throughput.csv", [*_others(arguments.output / "throughput.csv", lines), *lines])
     for line in lines:
         print("  ".join(f"{key}={value}" for key, value in line.items()))
+
+
+def _others(path: Path, lines: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """What earlier runs found on other files: it stays."""
+    new = {line["file"] for line in lines}
+    return [dict(row) for row in _read(path) if row["file"] not in new] if path.exists() else []
 
 
 def _write(path: Path, rows: Sequence[dict[str, object]]) -> None:
