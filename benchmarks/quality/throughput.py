@@ -6,9 +6,10 @@ Each file is one of timm's published `results/benchmark-infer-*.csv`; its name s
 it was compiled. Every row is built with timm, traced and estimated from the published specification alone; a row whose
 parameters differ from the file's by more than 2 % is another version of the network and is left out. Tracing 1,400
 networks takes hours; what has been traced is kept in the cache. Rows are taken in a shuffled order (seed 0), so that a
-sample is fair. The scores of files that are not named stay in throughput.csv as they are. "amp" is read as autocast with timm's fast norm: the files do not say, but without it networks with
-group normalisation are predicted half as fast as measured. The networks of looked_at.txt were looked at while the model
-was built; the others were not, and are reported apart.
+sample is fair. The scores of files that are not named stay in throughput.csv as they are. "amp" is read as autocast with
+timm's fast norm: the files do not say, but without it networks with group normalisation are predicted half as fast as
+measured. The networks of looked_at.txt were looked at while the model was built; the others were not, and are reported
+apart.
 """
 
 import argparse
@@ -184,7 +185,8 @@ def main() -> None:
         name = path.stem.removeprefix("benchmark-infer-")
         _write(arguments.output / f"throughput-{name}.csv", [row._asdict() for row in rows])
         lines += [{**line, "left_out": len(found) - len(rows)} for line in summary(name, rows)]
-    _write(arguments.output / "throughput.csv", [*_others(arguments.output / "throughput.csv", lines), *lines])
+    whole = [*_others(arguments.output / "throughput.csv", lines), *lines]
+    _write(arguments.output / "throughput.csv", sorted(whole, key=lambda line: str(line["file"])))
     for line in lines:
         print("  ".join(f"{key}={value}" for key, value in line.items()))
 
