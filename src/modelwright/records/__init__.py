@@ -29,7 +29,7 @@ from modelwright.records.platform import (
 )
 from modelwright.records.recipe import Epoch, Learning, Recipe
 from modelwright.records.space import Choice, Point, Space, Value
-from modelwright.records.study import Agreement, Findings, Member, Objective, Plan, Reason, Trial
+from modelwright.records.study import Agreement, Findings, Member, Objective, Plan, Prediction, Reason, Trial
 from modelwright.records.sweep import Sweep, Variant
 from modelwright.records.workload import WIDTHS, Kind, Operator, Product, Role, Tensor, Window, Workload
 
@@ -65,6 +65,7 @@ __all__ = [
     "Policy",
     "PoolHead",
     "Precision",
+    "Prediction",
     "Product",
     "Reason",
     "Recipe",
