@@ -1,0 +1,64 @@
+"""Points as rows of numbers, for predictors and distances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelwright.records import Choice, Point, Value
+
+INACTIVE = -1.0
+"""What an inactive choice reads in an encoding; active ones read 0 or more."""
+
+_LOGARITHMIC = 4
+"""Positive values whose largest is more than this many times their smallest are spaced by their logarithms."""
+
+
+@final
+@dataclass(frozen=True)
+class Encoding:
+    """Points as numbers, one row a point.
+
+    Attributes:
+        numbers: (points, choices). An ordered choice reads from 0, its smallest value, to 1, its largest; a categorical
+            one the place of its value, counted from 0; an inactive one -1.
+        categorical: (choices,), whether a column's numbers are mere names.
+        names: (choices,), of the columns.
+    """
+
+    numbers: NDArray[np.float64]
+    categorical: NDArray[np.bool_]
+    names: tuple[str, ...]
+
+
+def scale(choice: Choice) -> NDArray[np.float64]:
+    """What each value of a choice reads in an encoding, (values,)."""
+    if not choice.ordered:
+        return np.arange(len(choice.values), dtype=np.float64)
+    values = np.array(choice.values, dtype=np.float64)
+    if values[0] > 0 and values[-1] > _LOGARITHMIC * values[0]:
+        values = np.log(values)
+    span = values[-1] - values[0]
+    return (values - values[0]) / span if span else np.zeros_like(values)
+
+
+def encode(choices: Sequence[Choice], points: Sequence[Point]) -> Encoding:
+    """The points as rows of numbers; each value must be one of its choice's."""
+    numbers = np.full((len(points), len(choices)), INACTIVE)
+    for column, choice in enumerate(choices):
+        read: dict[Value, float] = dict(zip(choice.values, scale(choice).tolist(), strict=True))
+        name = choice.name
+        numbers[:, column] = [read[point[name]] if name in point else INACTIVE for point in points]
+    return Encoding(numbers, categorical(choices), tuple(choice.name for choice in choices))
+
+
+def categorical(choices: Sequence[Choice]) -> NDArray[np.bool_]:
+    """Whether each choice's values are mere names, (choices,)."""
+    return np.array([not choice.ordered for choice in choices], dtype=np.bool_)
+
+
+def nearest_value(choice: Choice, number: float) -> Value:
+    """The value that a number in an encoding stands for, or comes nearest to."""
+    return choice.values[int(np.abs(scale(choice) - number).argmin())]
