@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from modelwright.errors import RecordError, SettingError
 from modelwright.records import Choice, Point, Value
 from modelwright.search.space.domain import Domain, another
-from modelwright.search.space.encoding import INACTIVE, scale
+from modelwright.search.space.encoding import INACTIVE, Encoding, encode, scale
 
 Numbers = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -154,6 +154,11 @@ class Listed(Domain):
             SettingError: all are taken.
         """
         return self._nearest(self._costs(row), taken, None)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """All of `points` as rows of numbers, in their order."""
+        return encode(self.columns, self.points)
 
     @cached_property
     def _scales(self) -> list[Numbers]:
