@@ -1,5 +1,8 @@
 """The language of spaces: what is written once for all stages or blocks, and mistakes that are told where they are."""
 
+import sys
+import types
+from importlib.metadata import EntryPoint
 from itertools import product
 from pathlib import Path
 
@@ -8,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelwright import registry
 from modelwright.errors import RecordError, UnknownNameError
 from modelwright.records import Choice, Space
 from modelwright.records.codec import to_json, to_toml
-from modelwright.search.space import Product, parse_space, space, space_from, space_names
+from modelwright.registry import Registry
+from modelwright.search.space import Product, catalogue, parse_space, space, space_from, space_names
+from modelwright.search.spaces import SPACES
 
 TOP = """
 name = "mine"
@@ -24,6 +30,9 @@ name = "fused"
 per = "stage"
 values = [false, true]
 """
+
+
+FLAT = Space("mine", tuple(Choice(f"stages.{n}.fused", (False, True)) for n in (1, 2, 3)), fixed={"stages": 3})
 
 
 def choice(text: str) -> str:
@@ -151,6 +160,18 @@ def test_names_and_files_that_are_not_there_are_told() -> None:
         space("nowhere.toml")
 
 
+def test_other_packages_add_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rows lead to functions that return a space, or the text of one."""
+    stranger = EntryPoint("theirs", f"{__name__}:theirs", "modelwright.spaces")
+    flat = EntryPoint("flat", f"{__name__}:flat", "modelwright.spaces")
+    monkeypatch.setitem(sys.modules, __name__, types.SimpleNamespace(theirs=lambda: TOP + FUSED, flat=lambda: FLAT))
+    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: [stranger, flat])
+    monkeypatch.setattr(catalogue, "spaces", Registry("search space", SPACES, group="modelwright.spaces"))
+    assert space("theirs") == parse_space(TOP + FUSED)
+    assert space("flat") == FLAT
+    assert space_names() == (*SPACES, "theirs", "flat")
+
+
 KERNEL = 'name = "kernel"; values = [3, 5]'
 MISTAKES = {
     "twice": (choice(KERNEL) * 2, r"choice 'kernel', key 'name': a choice must be named once, but got 'kernel'"),
@@ -229,5 +250,4 @@ def test_what_is_no_text_of_its_form_is_refused(text: str, form: str) -> None:
 def test_python_says_the_same_as_a_file() -> None:
     written = {"name": "mine", "stages": 3, "choice": [{"name": "fused", "per": "stage", "values": [False, True]}]}
     assert space_from(written) == parse_space(TOP + FUSED)
-    flat = Space("mine", tuple(Choice(f"stages.{n}.fused", (False, True)) for n in (1, 2, 3)), fixed={"stages": 3})
-    assert space_from(written) == flat
+    assert space_from(written) == FLAT

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -35,23 +36,27 @@ class Encoding:
 
 def scale(choice: Choice) -> NDArray[np.float64]:
     """What each value of a choice reads in an encoding, (values,)."""
-    if not choice.ordered:
-        return np.arange(len(choice.values), dtype=np.float64)
-    values = np.array(choice.values, dtype=np.float64)
-    if values[0] > 0 and values[-1] > _LOGARITHMIC * values[0]:
-        values = np.log(values)
-    span = values[-1] - values[0]
-    return (values - values[0]) / span if span else np.zeros_like(values)
+    return np.array(list(_readings(choice.values, choice.ordered).values()))
 
 
 def encode(choices: Sequence[Choice], points: Sequence[Point]) -> Encoding:
     """The points as rows of numbers; each value must be one of its choice's."""
     numbers = np.full((len(points), len(choices)), INACTIVE)
     for column, choice in enumerate(choices):
-        read: dict[Value, float] = dict(zip(choice.values, scale(choice).tolist(), strict=True))
-        name = choice.name
+        read, name = _readings(choice.values, choice.ordered), choice.name
         numbers[:, column] = [read[point[name]] if name in point else INACTIVE for point in points]
     return Encoding(numbers, categorical(choices), tuple(choice.name for choice in choices))
+
+
+@lru_cache(maxsize=1024)
+def _readings(values: tuple[Value, ...], ordered: bool) -> dict[Value, float]:
+    if not ordered:
+        return {value: float(place) for place, value in enumerate(values)}
+    spaced = np.array(values, dtype=np.float64)
+    if spaced[0] > 0 and spaced[-1] > _LOGARITHMIC * spaced[0]:
+        spaced = np.log(spaced)
+    span = spaced[-1] - spaced[0]
+    return dict(zip(values, ((spaced - spaced[0]) / (span or 1.0)).tolist(), strict=True))
 
 
 def categorical(choices: Sequence[Choice]) -> NDArray[np.bool_]:

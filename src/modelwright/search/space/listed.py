@@ -165,6 +165,10 @@ class Listed(Domain):
         return [scale(choice) for choice in self.columns]
 
     @cached_property
+    def _categorical(self) -> list[bool]:
+        return [not choice.ordered for choice in self.columns]
+
+    @cached_property
     def _numbers(self) -> list[dict[Value, int]]:
         return [{value: number for number, value in enumerate(choice.values)} for choice in self.columns]
 
@@ -191,14 +195,14 @@ class Listed(Domain):
     def _costs(self, row: Numbers) -> list[Numbers]:
         """Of each choice: how far each value, and last none, is away from what a row of an encoding says."""
         costs = []
-        for number, read, choice in zip(row.tolist(), self._scales, self.columns, strict=True):
+        for number, read, named in zip(row.tolist(), self._scales, self._categorical, strict=True):
             cost = np.ones(len(read) + 1)
             if number < 0:
                 cost[_NONE] = 0.0
-            elif choice.ordered:
-                np.abs(read - number, out=cost[:_NONE])
+            elif named:
+                cost[min(round(number), len(read) - 1)] = 0.0
             else:
-                cost[round(number)] = 0.0
+                np.abs(read - number, out=cost[:_NONE])
             costs.append(cost)
         return costs
 

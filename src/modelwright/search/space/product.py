@@ -39,6 +39,11 @@ class Product(Domain):
         return self.space.choices
 
     @cached_property
+    def _deciders(self) -> frozenset[str]:
+        """The choices on which others depend."""
+        return frozenset(name for choice in self.choices for name in choice.when)
+
+    @cached_property
     def _tally(self) -> Tally:
         return Tally(self.choices)
 
@@ -102,13 +107,13 @@ class Product(Domain):
 
     def neighbours(self, point: Point) -> list[Point]:
         """All points with one choice's value changed; choices that become active take their first value."""
-        return [
-            self._repair({**point, choice.name: value}, lambda late: late.values[0])
-            for choice in self.choices
-            if choice.name in point
-            for value in choice.values
-            if value != point[choice.name]
-        ]
+        near = []
+        for choice in self.choices:
+            for value in choice.values if choice.name in point else ():
+                if value != point[choice.name]:
+                    changed = {**point, choice.name: value}
+                    near.append(self._repair(changed, _first) if choice.name in self._deciders else changed)
+        return near
 
     def enumerate(self, limit: int) -> list[Point] | None:
         """All points, the last choice changing fastest; None if there are more than `limit`."""
@@ -146,6 +151,10 @@ def _active(choice: Choice, point: Point) -> bool:
 
 def _drawn(rng: np.random.Generator) -> Callable[[Choice], Value]:
     return lambda choice: choice.values[int(rng.integers(len(choice.values)))]
+
+
+def _first(choice: Choice) -> Value:
+    return choice.values[0]
 
 
 def _fitting(numbers: Mapping[str, float]) -> Callable[[Choice], Value]:
