@@ -103,7 +103,7 @@ REFERENCES = {
 }
 
 
-def study(**changes: Any) -> Findings:
+def made_up(**changes: Any) -> Findings:
     """A search that has ended well, made up: 48 trials of which three failed, a family of three, six references."""
     draw = random.Random(changes.pop("seed", 7))
     plan = Plan(
@@ -231,12 +231,12 @@ def _member(name: str, values: dict[str, float], trial: int | None, draw: random
 
 
 @pytest.fixture(scope="session")
-def findings() -> Findings:
-    """A search that has ended well."""
-    return study()
+def study() -> Callable[..., Findings]:
+    """A search that has ended well, made up; takes fields of `Findings` that are to be otherwise, or another seed."""
+    return made_up
 
 
 @pytest.fixture(scope="session")
-def another() -> Callable[..., Findings]:
-    """A search with some things otherwise: fields of `Findings`, or the seed of what is made up."""
-    return study
+def findings() -> Findings:
+    """The same as it is."""
+    return made_up()

@@ -31,7 +31,7 @@ def hypervolume(points: Sequence[Pair], reference: Pair) -> float:
     """
     inside = [point for point in points if point[0] < reference[0] and point[1] > reference[1]]
     corners = [inside[position] for position in front(inside)]
-    ends = [cost for cost, _ in corners[1:]] + [reference[0]]
+    ends = [*(cost for cost, _ in corners), reference[0]][1:]
     return sum((end - cost) * (gain - reference[1]) for (cost, gain), end in zip(corners, ends, strict=True))
 
 
