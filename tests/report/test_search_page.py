@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from modelwright.records.study import Findings, Objective, Trial
 from modelwright.report import search_page
-from modelwright.report.candidates import basis, counted, keeps_limits
+from modelwright.report.candidates import basis, counted, keeps_limits, short_names
 from modelwright.report.chosen import changes, changes_chart, reasons_table
 from modelwright.report.curves import agreement_chart, learning_curves
 from modelwright.report.family import members_table
@@ -229,6 +229,25 @@ def test_changes_are_held_against_the_largest_member(findings: Findings) -> None
     assert [bar["value"] for bar in bars] == [change.gain for change in found[: len(bars)]]
 
 
+def test_sisters_are_told_apart_in_a_word_where_the_key_names_their_family(findings: Findings) -> None:
+    assert set(short_names(findings.references).values()) == {"b0", "b1", "b2"}
+    alone = findings.references[:1]
+    assert short_names(alone) == {alone[0].name: alone[0].name}
+    chart = search_plane(findings)
+    assert chart is not None
+    named = {
+        (one["name"], point["text"])
+        for one in chart.option["series"]
+        for point in one["data"]
+        if "text" in point
+        if "card" in point
+    }
+    assert named == {
+        *((kind, f"b{size}") for kind in ("efficientnet", "efficientnet-x") for size in range(3)),
+        *(("family", member.name) for member in findings.family),
+    }
+
+
 def test_learning_curves_hold_every_epoch_of_every_network(findings: Findings) -> None:
     by_epoch, by_time = learning_curves(findings)
     for chart in (by_epoch, by_time):
@@ -275,4 +294,4 @@ def test_a_search_of_one_trial_has_a_page(findings: Findings) -> None:
     )
     page = words(search_page(one))
     assert member.name in page
-    assert "1 trials: 1 finished." in page
+    assert "1 trial: 1 finished." in page

@@ -11,7 +11,7 @@ from modelwright.report.quantity import percent, quantity
 _NAMES = {
     "accuracy": ("accuracy", ""),
     "latency_s": ("latency", "s"),
-    "throughput_per_s": ("samples/s", ""),
+    "throughput_per_s": ("throughput", "/s"),
     "peak_memory_bytes": ("peak memory", "B"),
     "energy_j": ("energy", "J"),
     "flops": ("FLOPs", ""),
@@ -148,6 +148,15 @@ def basis(members: Sequence[Member]) -> Basis:
 def lineage(member: Member) -> str:
     """What a network's name shares with its sisters': "efficientnet-x" of "efficientnet-x-b0"."""
     return member.name.rpartition("-")[0] or member.name
+
+
+def short_names(members: Sequence[Member]) -> dict[str, str]:
+    """What tells each network from its sisters, "b0"; the whole name where it has none."""
+    lines = [lineage(member) for member in members]
+    return {
+        member.name: member.name[len(line) + 1 :] if lines.count(line) > 1 and member.name != line else member.name
+        for member, line in zip(members, lines, strict=True)
+    }
 
 
 def choices(point: Point) -> tuple[tuple[str, str], ...]:

@@ -202,7 +202,7 @@ def _growth(sides: tuple[Side, Side]) -> Chart:
         rows += [(side.name, str(number), significant(value)) for number, value in enumerate(grown, 1)]
     most = max(len(side.points) for side in sides)
     option = plane(
-        scale([0.0, most], Axis("finished trials", SHORT), within=(0.0, math.inf)),
+        scale([0.0, most], Axis("finished trials", SHORT), within=(0.0, math.inf), whole=True),
         scale([0.0, *(mark.y for group in groups for mark in group.marks)], Axis("hypervolume", PLAIN), within=(0, 1)),
         groups,
     )

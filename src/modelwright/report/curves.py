@@ -51,7 +51,7 @@ def _curves(findings: Findings, title: str, axis: Axis, where: Callable[[Epoch],
     ends = [group.marks[-1].y for group in groups]
     floor = min(ends) - max(0.1, 3 * (max(ends) - min(ends)))
     option = plane(
-        scale([0.0, *(mark.x for mark in marks)], axis, within=(0.0, math.inf)),
+        scale([0.0, *(mark.x for mark in marks)], axis, within=(0.0, math.inf), whole=axis.name == "epoch"),
         scale([max(mark.y, floor) for mark in marks], Axis("validation accuracy", PERCENT), within=(0.0, 1.0)),
         groups,
     )

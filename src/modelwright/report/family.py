@@ -7,7 +7,7 @@ import msgspec
 from modelwright.records import Architecture
 from modelwright.records.architecture import Stage
 from modelwright.records.study import Findings, Member
-from modelwright.report.candidates import Basis, basis, choices, counted, lineage
+from modelwright.report.candidates import Basis, basis, choices, counted, lineage, short_names
 from modelwright.report.charts import PERCENT, SECONDS, Axis, Card
 from modelwright.report.markup import Chart, Data
 from modelwright.report.plane import Mark, Marks, key, plane, scale
@@ -30,6 +30,7 @@ class Line(msgspec.Struct, frozen=True):
         members: in any order.
         symbol: of the points, as `Marks` has it.
         size: of the points, in pixels.
+        sisters: their names are shortened, as those of networks that the line's name tells of.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Line(msgspec.Struct, frozen=True):
     members: Sequence[Member]
     symbol: str = "circle"
     size: float = 11.0
+    sisters: bool = False
 
 
 def members_table(findings: Findings) -> Data:
@@ -57,8 +59,7 @@ def plane_of_lines(lines: Sequence[Line]) -> Chart | None:
     everyone = [member for line in lines for member in line.members]
     on = basis(everyone)
     groups = [
-        Marks(line.name, line.colour, _placed(line.members, on), line.symbol, line.size, line="straight")
-        for line in lines
+        Marks(line.name, line.colour, _placed(line, on), line.symbol, line.size, line="straight") for line in lines
     ]
     points = [mark for group in reversed(groups) for mark in group.marks]
     if not points:
@@ -70,7 +71,7 @@ def plane_of_lines(lines: Sequence[Line]) -> Chart | None:
     )
     data = Data(
         ("network", f">{on.split} accuracy", f">latency, {on.timing}"),
-        tuple((mark.text, percent(mark.y), quantity(mark.x, "s")) for mark in points),
+        tuple((str(mark.card[0]), percent(mark.y), quantity(mark.x, "s")) for mark in points),
     )
     left_out = len(everyone) - len(points)
     note = f"Left out: {left_out} of which no latency is known." if left_out else "Up and to the left is better."
@@ -86,7 +87,7 @@ def reference_lines(references: Sequence[Member], suffix: str = "", symbol: str 
         symbol: of their points.
     """
     return [
-        Line(f"{name}{suffix}", colour, [one for one in references if lineage(one) == name], symbol, 10.0)
+        Line(f"{name}{suffix}", colour, [one for one in references if lineage(one) == name], symbol, 10.0, True)
         for name, colour in colours(references).items()
     ]
 
@@ -109,7 +110,7 @@ def stages_table(members: Sequence[Member]) -> Data:
     depth = max((len(rows) - 2 for rows in made), default=0)
     names = ["stem", *(f"stage {number}" for number in range(1, depth + 1)), "head"]
     columns = [[rows[0], *rows[1:-1], *[""] * (depth + 2 - len(rows)), rows[-1]] for rows in made]
-    return Data(("", *(member.name for member in members)), tuple(zip(names, *columns, strict=True)))
+    return Data(("", *(f"~{member.name}" for member in members)), tuple(zip(names, *columns, strict=True)))
 
 
 def colours(references: Sequence[Member]) -> dict[str, str]:
@@ -118,10 +119,14 @@ def colours(references: Sequence[Member]) -> dict[str, str]:
     return {name: REFERENCES[number % len(REFERENCES)] for number, name in enumerate(lines)}
 
 
-def _placed(members: Sequence[Member], on: Basis) -> tuple[Mark, ...]:
-    found = [(seconds, member) for member in members if (seconds := on.latency(member))]
+def _placed(line: Line, on: Basis) -> tuple[Mark, ...]:
+    found = [(seconds, member) for member in line.members if (seconds := on.latency(member))]
     found.sort(key=lambda pair: pair[0])
-    return tuple(Mark(s, on.accuracy(member), member_card(member, on), member.name) for s, member in found)
+    names = short_names(line.members) if line.sisters else {}
+    return tuple(
+        Mark(seconds, on.accuracy(member), member_card(member, on), names.get(member.name, member.name))
+        for seconds, member in found
+    )
 
 
 def _row(findings: Findings, member: Member, role: str) -> tuple[str, ...]:

@@ -39,7 +39,8 @@
     return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, resolved(entry, colours)]));
   };
 
-  // Words beside points: each goes where it covers the least of other words, points, lines and edges.
+  // Words beside points: each goes where it covers the least points and lines, and no other words; where there is no such
+  // place it is left out, and the point's card tells it.
   const SIDES = [[1, 1], [-1, -1], [1, -1], [-1, 1], [1, 0], [-1, 0], [0, -1], [0, 1]];
   const LINE = 15, GAP = 4;
   const pen = document.createElement("canvas").getContext("2d");
@@ -68,7 +69,7 @@
     const taken = [];
     for (const { point, x, y, reach } of words.reverse()) {
       const width = pen.measureText(point.text).width;
-      const choices = [1, 2].flatMap((far) => SIDES.map(([across, down]) => {
+      const choices = [1, 2, 3].flatMap((far) => SIDES.map(([across, down]) => {
         const x0 = x + across * reach - (across < 0 ? width : across > 0 ? 0 : width / 2);
         const y0 = y + down * far * (across ? 9 : reach + LINE / 2) - LINE / 2, x1 = x0 + width, y1 = y0 + LINE;
         const outside = Math.max(left - x0, 0) + Math.max(x1 - frame.width + 2, 0) + Math.max(top - y0, 0)
@@ -77,11 +78,11 @@
           && p.y > y0 - p.room && p.y < y1 + p.room).reduce((sum, p) => sum + p.weight, 0);
         const overlap = taken.reduce((sum, box) => sum + Math.max(0, Math.min(x1, box.x1) - Math.max(x0, box.x0) + 4)
           * Math.max(0, Math.min(y1, box.y1) - Math.max(y0, box.y0)), 0);
-        return { x0, y0, x1, y1, cost: 50 * outside + covered + 5 * overlap + 5 * far };
+        return { x0, y0, x1, y1, fits: outside < 2 && !overlap, cost: 50 * outside + covered + 5 * overlap + 5 * far };
       }));
       const best = choices.reduce((one, other) => (other.cost < one.cost ? other : one));
-      taken.push(best);
-      point.label = { ...point.label, position: "inside", align: "left", verticalAlign: "middle", distance: 0,
+      if (best.fits) taken.push(best);
+      point.label = { ...point.label, show: best.fits, position: "inside", align: "left", verticalAlign: "middle", distance: 0,
         offset: [best.x0 - x, best.y0 + LINE / 2 - y] };
     }
     chart.setOption(option);

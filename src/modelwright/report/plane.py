@@ -67,6 +67,7 @@ def scale(
     *,
     logarithmic: bool = False,
     within: tuple[float, float] = (-math.inf, math.inf),
+    whole: bool = False,
 ) -> Scale:
     """An axis that holds all values, with some room at its ends and ticks at round numbers.
 
@@ -75,6 +76,7 @@ def scale(
         axis: its name and ticks.
         logarithmic: equal ratios are equally long.
         within: what the ends of a linear axis do not pass, such as 0 and 1 of an accuracy.
+        whole: a linear axis counts something, so that its ticks are whole numbers.
     """
     found = list(values)
     low, high = min(found), max(found)
@@ -83,7 +85,7 @@ def scale(
         ends = low / room, high * room
         return Scale(axis, ends, _log_ticks(*ends), logarithmic=True)
     room = 0.07 * (high - low) or 0.05 * abs(high) or 1.0
-    ticks = _even(max(low - room, within[0]), min(high + room, within[1]))
+    ticks = _even(max(low - room, within[0]), min(high + room, within[1]), least=1.0 if whole else 0.0)
     return Scale(axis, (ticks[0], ticks[-1]), ticks, logarithmic=False)
 
 
@@ -120,10 +122,11 @@ def _axis(found: Scale, *, across: bool) -> Option:
     return {**option, "min": found.ends[0], "max": found.ends[1]}
 
 
-def _even(low: float, high: float) -> tuple[float, ...]:
-    """Multiples of a round step, from the last below one end to the first above the other."""
+def _even(low: float, high: float, least: float = 0.0) -> tuple[float, ...]:
+    """Multiples of a round step, no less than the least, from the last below one end to the first above the other."""
     decade = 10.0 ** math.floor(math.log10((high - low) / MOST_TICKS))
     step = next(step * decade for step in (*_STEPS, 10.0) if high - low <= MOST_TICKS * step * decade * (1 + 1e-9))
+    step = max(step, least)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return tuple(float(f"{number * step:.12g}") for number in range(first, last + 1))
 

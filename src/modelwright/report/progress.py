@@ -73,7 +73,7 @@ def _course(title: str, values: Sequence[tuple[int, float]], axis: Axis, what: s
     marks = tuple(Mark(place, value, (f"after {n} trials", (what, words))) for (place, value), (n, words) in zip(
         values, told, strict=True))  # fmt: skip
     option = plane(
-        scale([0, *(place for place, _ in values)], Axis("finished trials", SHORT), within=(0.0, math.inf)),
+        scale([0, *(place for place, _ in values)], Axis("finished trials", SHORT), within=(0.0, math.inf), whole=True),
         scale([value for _, value in values], axis, within=(0.0, 1.0) if percent else (0.0, math.inf)),
         [Marks(title, FAMILY, marks, size=4, line="step")],
     )

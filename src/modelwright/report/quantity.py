@@ -43,6 +43,11 @@ def percent(value: float) -> str:
     return f"{100.0 * value:.1f}%"
 
 
+def many(count: int, noun: str) -> str:
+    """How many there are of something: "1 trial", "2 trials"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """How long something took, in the two largest units that fit: "3 h 12 min", "12 min 5 s", "8.93 s"."""
     whole = round(seconds)

@@ -21,7 +21,7 @@ from modelwright.report.origin import search_origin
 from modelwright.report.page import page
 from modelwright.report.progress import causes, progress, trials_table
 from modelwright.report.proxies import flops_chart, model_chart
-from modelwright.report.quantity import duration, percent, quantity, ratio
+from modelwright.report.quantity import duration, many, percent, quantity, ratio
 from modelwright.report.trials import search_plane
 
 _EVIDENCE = {
@@ -94,8 +94,8 @@ def _asked(findings: Findings) -> str:
     within = f", with {' and '.join(limits)}" if limits else ""
     cost = metric_name(cost_metric(plan))
     return (
-        f"{finished} candidates of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} on {plan.data}, were "
-        f"weighed by accuracy and {cost} at batch {plan.batch}, {plan.precision} {plan.execution}{within}."
+        f"A search of {many(finished, 'candidate')} of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} on "
+        f"{plan.data}, for accuracy and {cost} at batch {plan.batch}, {plan.precision} {plan.execution}{within}."
     )
 
 
@@ -128,7 +128,7 @@ def _search(findings: Findings) -> str:
     if not chart:
         return section("The search", paragraph(f"No trial has both an accuracy and a {metric_name(metric)}."))
     intro = (
-        f"Each point is a network of the space {plan.space.name}; its {metric_name(metric)} is "
+        f"Each point is a network of the space {plan.space.name} at its {metric_name(metric)}, "
         f"{got_in_words(plan, metric)}. The whole search took {duration(findings.seconds)}."
     )
     return section("The search", _figures(chart), _figures(*progress(findings)), intro=intro)
@@ -183,8 +183,8 @@ def _trials(findings: Findings) -> str:
     failed, stopped = causes(findings, "failed"), causes(findings, "stopped")
     return section(
         "Trials",
-        paragraph(f"{len(states)} trials: {counts}."),
+        paragraph(f"{many(len(states), 'trial')}: {counts}."),
         *((paragraph("Failed:"), bullets(failed)) if failed else ()),
         details("Why trials were stopped early", bullets(stopped)) if stopped else "",
-        details(f"All {len(states)} trials", table(trials_table(findings))),
+        details("All trials", table(trials_table(findings))),
     )

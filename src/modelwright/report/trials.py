@@ -14,6 +14,7 @@ from modelwright.report.candidates import (
     lineage,
     metric_name,
     metric_unit,
+    short_names,
     written,
 )
 from modelwright.report.charts import PERCENT, PLAIN, Axis, Card, Option
@@ -63,7 +64,7 @@ def search_plane(findings: Findings) -> Chart | None:
     ]  # fmt: skip
     note = (
         f"Trials by {evidence_words(findings.plan)}; the family and the references by validation accuracy after their "
-        f"full training. Their {metric_name(metric)} is {got(findings.plan, metric)}, as the search counts it."
+        f"full training. Costs are as the search counts them: {metric_name(metric)}, {got(findings.plan, metric)}."
     )
     data = Data(headings, tuple(rows))
     return Chart(f"The trials: accuracy against {metric_name(metric)}", option, data, 480, note, key(groups))
@@ -144,6 +145,7 @@ def _members(findings: Findings) -> list[Marks]:
 
 def _member_marks(members: Sequence[Member], findings: Findings, metric: str) -> tuple[Mark, ...]:
     points = {trial.number: trial.point for trial in findings.trials}
+    names = short_names(findings.references)
     found = []
     for member in members:
         cost = counted(findings, member, metric)
@@ -156,5 +158,5 @@ def _member_marks(members: Sequence[Member], findings: Findings, metric: str) ->
             *((("trial", str(member.trial)),) if member.trial is not None else ()),
             *(choices(points.get(member.trial, {})) if member.trial is not None else ()),
         )
-        found.append(Mark(cost, member.learning.accuracy, card, member.name))
+        found.append(Mark(cost, member.learning.accuracy, card, names.get(member.name, member.name)))
     return tuple(found)
