@@ -70,7 +70,7 @@ def _step(progress: Progress, pixels: torch.Tensor, target: torch.Tensor, recipe
     scaler.step(optimizer)
     scaler.update()
     if progress.average is not None:
-        progress.average.update_parameters(progress.network)
+        progress.average.update()
     return loss.detach()
 
 

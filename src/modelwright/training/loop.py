@@ -1,11 +1,12 @@
 """The training loop: epoch after epoch, from the beginning or from a checkpoint."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import nn
 
+from modelwright.errors import RecordError
 from modelwright.networks.build import build
 from modelwright.networks.measuring.machine import describe
 from modelwright.records import Architecture, Epoch, Learning, Recipe
@@ -68,7 +69,7 @@ def train(
         progress = begin(build(architecture) if network is None else network, recipe, device)
         state = load_checkpoint(run.checkpoint, whose) if run.checkpoint else None
         if state is not None:
-            progress.restore(state)
+            _restore(progress, state, str(run.checkpoint))
         _go_on(progress, data, see, recipe, (run, whose))
         kept = progress.kept.eval()
         test = evaluate(kept, data.test, see, precision=recipe.precision) if run.test else None
@@ -83,6 +84,20 @@ def train(
             device=describe(device, torch.get_num_threads(), run.commit),
         )
     return Trained(kept, learning)
+
+
+def _restore(progress: Progress, state: dict[str, Any], where: str) -> None:
+    try:
+        progress.restore(state)
+    except (
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+    ) as failure:  # torch raises these where names or shapes differ
+        rule = f"a checkpoint must fit the network that is trained ({' '.join(str(failure).split())[:200]})"
+        way_out = "Begin from the network that it was begun with, or name another file."
+        raise RecordError(rule, where=where, way_out=way_out) from failure
 
 
 def _go_on(progress: Progress, data: Data, see: Preprocess, recipe: Recipe, of: tuple[Run, Identity]) -> None:

@@ -6,10 +6,9 @@ from typing import Any, final
 import msgspec
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from modelwright.records import Epoch, Recipe, convert
-from modelwright.training.average import averaged
+from modelwright.training.average import Average
 from modelwright.training.optimizer import optimizer
 
 
@@ -28,7 +27,7 @@ class Progress:
     """
 
     network: nn.Module
-    average: AveragedModel | None
+    average: Average | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     generator: torch.Generator
@@ -37,7 +36,7 @@ class Progress:
     @property
     def kept(self) -> nn.Module:
         """The network to evaluate and keep: the average where there is one."""
-        return self.network if self.average is None else self.average.module
+        return self.network if self.average is None else self.average.network
 
     @property
     def device(self) -> torch.device:
@@ -49,7 +48,7 @@ class Progress:
         cuda = self.device.type == "cuda"
         return {
             "network": self.network.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
+            "average": None if self.average is None else self.average.state(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(),
@@ -62,7 +61,7 @@ class Progress:
         """Become what `state` told."""
         self.network.load_state_dict(state["network"])
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
+            self.average.restore(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.generator.set_state(state["generator"])
@@ -79,7 +78,7 @@ def begin(network: nn.Module, recipe: Recipe, device: torch.device) -> Progress:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     return Progress(
         network,
-        averaged(network, recipe.ema) if recipe.ema else None,
+        Average(network, recipe.ema) if recipe.ema else None,
         optimizer(network, recipe),
         torch.amp.GradScaler(device.type, enabled=recipe.precision == "amp"),
         torch.Generator().manual_seed(recipe.seed),

@@ -9,7 +9,7 @@ from typing import final
 import torch
 
 from modelwright.clock import Clock, SystemClock
-from modelwright.errors import CapacityError
+from modelwright.errors import CapacityError, SettingError
 from modelwright.networks.measuring.ambience import device_of
 from modelwright.networks.measuring.setting import Setting, check
 from modelwright.records import Epoch
@@ -48,9 +48,13 @@ def circumstances(run: Run, where: str) -> Iterator[torch.device]:
     """The run's device, under its threads; torch's threads and random numbers are put back afterwards.
 
     Raises:
-        SettingError: the device cannot be reached.
+        SettingError: the device cannot be reached, or a number means nothing.
         CapacityError: what is done here does not fit its memory.
     """
+    for name, value, least in (("threads", run.threads, 0), ("every", run.every, 1)):
+        if value < least:
+            rule, way_out = f"{name} must be at least {least}", "Leave it out for the default."
+            raise SettingError(rule, where=where, value=value, way_out=way_out)
     setting = Setting(device=run.device, threads=run.threads)
     check(setting)
     device = device_of(setting)

@@ -11,7 +11,7 @@ def auto_contrast(images: torch.Tensor) -> torch.Tensor:
     """Spread each channel of each image over 0 to 255, as ImageOps.autocontrast."""
     low = images.amin((2, 3), keepdim=True).double()
     high = images.amax((2, 3), keepdim=True).double()
-    scale = 255.0 / (high - low)
+    scale = torch.full_like(low, 255.0) / (high - low)  # 255.0 / tensor would round twice: torch takes the reciprocal
     spread = (images.double() * scale - low * scale).clamp(0, 255).to(torch.uint8)
     return torch.where(high > low, spread, images)
 
@@ -34,7 +34,7 @@ def posterize(images: torch.Tensor, bits: int) -> torch.Tensor:
 
 def solarize(images: torch.Tensor, threshold: float) -> torch.Tensor:
     """Invert the values that are not below the threshold, as ImageOps.solarize; 256 keeps all."""
-    return torch.where(images < threshold, images, 255 - images)
+    return torch.where(images.short() < threshold, images, 255 - images)
 
 
 def color(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:

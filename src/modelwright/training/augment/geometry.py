@@ -15,13 +15,9 @@ def crop(images: torch.Tensor, padding: int, generator: torch.Generator) -> torc
     if not padding:
         return images
     count, _, height, width = images.shape
-    device = images.device
-    places = torch.randint(2 * padding + 1, (2, count, 1), generator=generator).to(device)
-    rows = (places[0] + torch.arange(height, device=device))[:, :, None]
-    columns = (places[1] + torch.arange(width, device=device))[:, None, :]
-    padded = functional.pad(images, (padding,) * 4)
-    which = torch.arange(count, device=device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2).contiguous()
+    rows, columns = torch.randint(2 * padding + 1, (2, count), generator=generator).to(images.device)
+    places = functional.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    return places[torch.arange(count, device=images.device), :, rows, columns]
 
 
 def mirror(images: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:

@@ -86,6 +86,9 @@ def assemble(
             share = 0.1 if len(train) >= _SMALL else 0.15
             kept, drawn = stratified(train.labels, len(train) - round(share * len(train)), seed)
             found |= {"train": train.take(kept), key: train.take(drawn)}
+    if len(classes) < 2:
+        rule, way_out = "there must be two classes at least", "Add images of a second class."
+        raise RecordError(rule, where=name, value=classes, way_out=way_out)
     for key, split in found.items():
         _check(split, classes, f"{name}, {key}")
     _check_classes(found["train"], classes, f"{name}, train")
@@ -129,9 +132,6 @@ def _check(split: Split, classes: tuple[str, ...], where: str) -> None:
 
 
 def _check_classes(train: Split, classes: tuple[str, ...], where: str) -> None:
-    if len(classes) < 2:
-        way_out = "Add images of a second class."
-        raise RecordError("there must be two classes at least", where=where, value=classes, way_out=way_out)
     counts = torch.bincount(train.labels, minlength=len(classes))
     if int(counts.min()) == 0:
         missing = classes[int(counts.argmin())]
