@@ -17,7 +17,7 @@ from modelwright.report import search_page
 from modelwright.report.candidates import basis, counted, keeps_limits, short_names
 from modelwright.report.chosen import changes, changes_chart, reasons_table
 from modelwright.report.curves import agreement_chart, learning_curves
-from modelwright.report.family import members_table
+from modelwright.report.family import columns_words, members_table
 from modelwright.report.progress import best_so_far, causes, progress, trials_table
 from modelwright.report.proxies import by_flops, by_model, flops_chart, model_words
 from modelwright.report.quantity import percent, quantity, ratio
@@ -58,7 +58,7 @@ def test_every_member_and_reference_stands_in_the_table_with_its_own_numbers(fin
 
 def test_the_result_holds_the_best_member_against_the_reference_nearest_to_it(findings: Findings) -> None:
     told, on = result(findings), basis([*findings.family, *findings.references])
-    best = max(findings.family, key=lambda member: member.learning.test_accuracy or 0)
+    best = max(findings.family, key=lambda member: member.learning.accuracy)
     near = min(findings.references, key=lambda other: abs(on.accuracy(other) - on.accuracy(best)))
     assert best.name in told
     assert near.name in told
@@ -68,6 +68,30 @@ def test_the_result_holds_the_best_member_against_the_reference_nearest_to_it(fi
     assert ratio(max(factor, 1 / factor)) in told
     assert ("as fast" in told) == (factor >= 1)
     assert "(measured)" in told
+
+
+def test_networks_that_were_not_got_alike_are_not_called_so(findings: Findings) -> None:
+    first, *others = findings.family
+    assert "All were trained by one recipe, and measured on one machine." in columns_words(findings.family)
+    longer = replace(first, learning=replace(first.learning, recipe=replace(first.learning.recipe, epochs=90)))
+    assert "not all trained by one recipe" in columns_words([longer, *others])
+    reseeded = replace(first, learning=replace(first.learning, recipe=replace(first.learning.recipe, seed=9)))
+    assert "All were trained by one recipe" in columns_words([reseeded, *others])
+    assert first.measurement is not None
+    elsewhere = replace(first.measurement, device=replace(first.measurement.device, name="another"))
+    assert "more than one machine" in columns_words([replace(first, measurement=elsewhere), *others])
+
+
+def test_scores_of_untrained_networks_share_no_axis_with_accuracies(findings: Findings) -> None:
+    scored = tuple(
+        replace(trial, values={**trial.values, "accuracy": 1000 * trial.values["accuracy"]}) if trial.values else trial
+        for trial in findings.trials
+    )
+    chart = search_plane(replace(findings, trials=scored, plan=replace(findings.plan, evidence="score")))
+    assert chart is not None
+    assert chart.option["yAxis"]["name"] == "score"
+    assert series(chart.option, "family") == []
+    assert "full training" not in chart.note
 
 
 def test_without_a_measurement_of_all_estimates_are_compared_and_called_so(findings: Findings) -> None:

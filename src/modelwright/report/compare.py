@@ -19,7 +19,7 @@ from modelwright.report.candidates import (
     written,
 )
 from modelwright.report.charts import PERCENT, PLAIN, SHORT, Axis, Card
-from modelwright.report.family import COLUMNS, Line, members_table, plane_of_lines, reference_lines
+from modelwright.report.family import Line, columns_words, members_table, plane_of_lines, reference_lines
 from modelwright.report.markup import Chart, Data, details, figure, grid, paragraph, section, table
 from modelwright.report.origin import search_origin
 from modelwright.report.page import page
@@ -221,10 +221,11 @@ def _families(sides: tuple[Side, Side]) -> str:
     lines += [Line(f"family, {side.name}", side.colour, side.findings.family) for side in reversed(sides)]
     chart = plane_of_lines(lines)
     tables = [(side.name, members_table(side.findings)) for side in sides]
+    everyone = [member for side in sides for member in (*side.findings.family, *side.findings.references)]
     rows = tuple((name, *row) for name, data in tables for row in data.rows)
     return section(
         "The two families",
         table(Data(("search", *tables[0][1].headings), rows)) if rows else paragraph("No network was trained in full."),
-        paragraph(COLUMNS, "note") if rows else "",
+        paragraph(columns_words(everyone), "note") if rows else "",
         grid([figure(chart)]) if chart else "",
     )

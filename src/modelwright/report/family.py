@@ -15,9 +15,9 @@ from modelwright.report.quantity import percent, quantity, ratio
 
 FAMILY = "var(--accent)"
 REFERENCES = tuple(f"var(--series-{number})" for number in (3, 4, 5, 6, 7))
-COLUMNS = (
+_COLUMNS = (
     "Latency is that of a whole batch: the median of all repetitions, and their interquartile range over it. Ratio is "
-    "measured over estimated. References were trained by the same recipe and measured in the same run."
+    "measured over estimated."
 )
 
 
@@ -52,6 +52,15 @@ def members_table(findings: Findings) -> Data:
             *(_row(findings, member, "reference") for member in findings.references),
         ),
     )
+
+
+def columns_words(members: Sequence[Member]) -> str:
+    """What the table's columns mean, and whether its rows were got alike."""
+    recipes = {(member.learning.data, msgspec.structs.replace(member.learning.recipe, seed=0)) for member in members}
+    machines = {member.measurement.device.name for member in members if member.measurement}
+    trained = "All were trained by one recipe" if len(recipes) == 1 else "They were not all trained by one recipe"
+    measured = f", and measured on {'one machine' if len(machines) == 1 else 'more than one machine'}"
+    return f"{_COLUMNS} {trained}{measured if machines else ''}."
 
 
 def plane_of_lines(lines: Sequence[Line]) -> Chart | None:

@@ -8,9 +8,9 @@ from modelwright.report.candidates import basis, cost_metric, got_in_words, metr
 from modelwright.report.chosen import changes_chart, reasons_table
 from modelwright.report.curves import agreement_chart, learning_curves
 from modelwright.report.family import (
-    COLUMNS,
     FAMILY,
     Line,
+    columns_words,
     members_table,
     plane_of_lines,
     reference_lines,
@@ -63,11 +63,11 @@ def machine(findings: Findings, platform: Platform | None = None) -> str:
 
 
 def result(findings: Findings) -> str:
-    """The most accurate member against the reference nearest to it in accuracy, in a sentence."""
+    """The member most accurate on the validation split against the reference nearest in accuracy, in a sentence."""
     if not findings.family:
         return "No network came of it."
     on = basis([*findings.family, *findings.references])
-    best = max(findings.family, key=on.accuracy)
+    best = max(findings.family, key=lambda member: member.learning.accuracy)
     seconds = on.latency(best)
     text = f"{best.name} is right on {percent(on.accuracy(best))} of the {on.split} split"
     if seconds:
@@ -111,7 +111,7 @@ def _family(findings: Findings) -> str:
         "The family",
         notes,
         table(members_table(findings)),
-        paragraph(COLUMNS, "note"),
+        paragraph(columns_words([*findings.family, *findings.references]), "note"),
         _figures(plane_of_lines([*reference_lines(findings.references), Line("family", FAMILY, findings.family)])),
         _files(findings.family),
     )

@@ -39,7 +39,8 @@ def search_plane(findings: Findings) -> Chart | None:
         return None
     best = [trial for trial in finished if trial.number in findings.front]
     rest = [trial for trial in finished if trial.number not in findings.front]
-    members = _members(findings) if comparable(finished + stopped) else []
+    alike = comparable(finished + stopped)
+    members = _members(findings) if alike else []
     groups = [
         Marks("stopped early", _SEEN, _marks(stopped, findings), size=6, hollow=True),
         Marks("trials", _SEEN, _marks(rest, findings), size=6, opacity=0.75),
@@ -52,7 +53,7 @@ def search_plane(findings: Findings) -> Chart | None:
     limits = [] if bound is None else [(bound, f"limit {written(metric, bound)}")]
     option = plane(
         cost_scale(findings.plan, [mark.x for mark in marks] + [value for value, _ in limits]),
-        accuracy_scale([mark.y for mark in marks], findings.plan),
+        accuracy_scale([mark.y for mark in marks]),
         groups,
         limits=limits,
     )
@@ -62,10 +63,9 @@ def search_plane(findings: Findings) -> Chart | None:
          written(metric, mark.x))
         for group in reversed(groups) for mark in group.marks
     ]  # fmt: skip
-    note = (
-        f"Trials by {evidence_words(findings.plan)}; the family and the references by validation accuracy after their "
-        f"full training. Costs are as the search counts them: {metric_name(metric)}, {got(findings.plan, metric)}."
-    )
+    trained = "; the family and the references by validation accuracy after their full training" if alike else ""
+    counts = f"Costs are as the search counts them: {metric_name(metric)}, {got(findings.plan, metric)}."
+    note = f"Trials by {evidence_words(findings.plan)}{trained}. {counts}"
     data = Data(headings, tuple(rows))
     return Chart(f"The trials: accuracy against {metric_name(metric)}", option, data, 480, note, key(groups))
 
@@ -98,11 +98,11 @@ def cost_scale(plan: Plan, values: Sequence[float]) -> Scale:
     return scale(values, Axis(f"{metric_name(metric)}, {got(plan, metric)}", ticks), logarithmic=True)
 
 
-def accuracy_scale(values: Sequence[float], plan: Plan) -> Scale:
+def accuracy_scale(values: Sequence[float]) -> Scale:
     """The axis of accuracies; of scores where the evidence speaks in these."""
     if all(0 <= value <= 1 for value in values):
         return scale(values, Axis("validation accuracy", PERCENT), within=(0.0, 1.0))
-    return scale(values, Axis(f"score by {plan.evidence}", PLAIN))
+    return scale(values, Axis("score", PLAIN))
 
 
 def trial_card(trial: Trial, plan: Plan) -> Card:
