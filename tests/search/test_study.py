@@ -310,6 +310,13 @@ def test_a_failure_of_who_was_taken_for_dead_does_not_take_the_trial_from_its_he
     assert new.finish(finished(second, 0.6)).state == "finished"
 
 
+def test_who_was_taken_for_dead_cannot_give_back_what_its_heir_has(bench: Bench) -> None:
+    old, first, new, _ = late(bench)
+    old.release(first.number)
+    assert new.state().running[0].worker == "new"
+    assert bench.worker("third").claim(nothing) == []
+
+
 def test_a_late_result_is_better_than_a_trial_given_up(bench: Bench) -> None:
     old, first, _, _ = late(bench)
     for name in ("new", "newer"):

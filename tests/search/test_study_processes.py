@@ -1,6 +1,7 @@
 """Studies among real processes, which are killed."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -37,6 +38,13 @@ HOLD = """
 [trial] = study.claim(decide)
 print(study.worker, trial.number, flush=True)
 signal.pause()
+"""
+
+WORK = """
+while trials := study.claim(decide):
+    for trial in trials:
+        study.finish(msgspec.structs.replace(trial, values={"accuracy": trial.point["row"] / 100}))
+        print(trial.number, flush=True)
 """
 
 POISON = """
@@ -78,6 +86,27 @@ def test_two_processes_share_a_study(path: Path) -> None:
     assert {number: trial.values["accuracy"] for number, trial in trials.items()} == {n: n / 100 for n in range(12)}
     assert {trial.point["row"] for trial in trials.values()} == set(range(12))
     assert all(trial.state == "finished" for trial in trials.values())
+
+
+def test_what_was_finished_survives_any_number_of_kills(path: Path) -> None:
+    """Two workers at a time, one of them killed at a random moment, until all is done."""
+    draw, acknowledged = random.Random(0), set()
+    workers = [process(WORK, path), process(WORK, path)]
+    for _ in range(4):
+        for _ in range(draw.randrange(4)):
+            acknowledged |= set(said(workers[0]).split())
+        workers[0].kill()
+        acknowledged |= set(workers[0].communicate()[0].split())
+        workers = [workers[1], process(WORK, path)]
+    for worker in workers:
+        acknowledged |= set(worker.communicate()[0].split())
+        assert worker.returncode == 0
+    state = Study.open(path).state()
+    assert list(state.trials) == list(range(12))
+    assert not state.running
+    assert all(state.trials[int(number)].state == "finished" for number in acknowledged)
+    for number, trial in state.trials.items():
+        assert trial.values == {"accuracy": number / 100} or "3 workers died" in trial.reason
 
 
 def test_a_killed_workers_trial_goes_to_another_process(path: Path) -> None:

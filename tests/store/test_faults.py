@@ -18,9 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelwright.clock import ManualClock
 from modelwright.errors import StoreError
 from modelwright.store import Entry, Journal, Salvaged, salvage
 from modelwright.store.connection import PAGE
+from modelwright.store.journal import found
 
 
 @pytest.fixture
@@ -34,10 +36,10 @@ def body(number: int) -> bytes:
 
 def grown(path: Path, entries: int) -> list[Entry]:
     """A journal of entries of many sizes; some overflow their page."""
-    journal = Journal.create(path)
-    for number in range(1, entries + 1):
-        journal.append("entry", body(number) if number % 10 else b'"%s"' % (b"y" * 5000))
-    return journal.read()
+    bodies = [body(number) if number % 10 else b'"%s"' % (b"y" * 5000) for number in range(1, entries + 1)]
+    at = ManualClock().now().isoformat()
+    found(path, [Entry(number, "entry", at, text) for number, text in enumerate(bodies, 1)], patience_s=1)
+    return Journal.open(path).read()
 
 
 def filled(journal: Journal) -> tuple[int, StoreError]:
@@ -108,6 +110,21 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder in which nothing can be written."""
+    if not os.geteuid():  # no permission stops root
+        with mounted(folder, "-o", "bind,ro", str(folder)):
+            yield
+        return
+    for place in (*folder.iterdir(), folder):
+        place.chmod(0o555)
+    try:
+        yield
+    finally:
+        folder.chmod(0o755)
+
+
 def test_a_full_disk_loses_nothing_and_the_journal_goes_on_when_there_is_room(tmp_path: Path) -> None:
     with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=256k", "tmpfs") as disk:
         journal = Journal.create(disk / "journal.db")
@@ -151,13 +168,7 @@ def test_what_cannot_be_written_can_be_read(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     entries = grown(folder / "journal.db", 5)
-    with contextlib.ExitStack() as undo:
-        if os.geteuid():
-            (folder / "journal.db").chmod(0o444)
-            folder.chmod(0o555)
-            undo.callback(folder.chmod, 0o755)
-        else:  # no permission stops root
-            undo.enter_context(mounted(folder, "-o", "bind,ro", str(folder)))
+    with read_only(folder):
         journal = Journal.open(folder / "journal.db")
         assert journal.read() == entries
         with pytest.raises(StoreError, match="must be writable for it to grow"):
@@ -302,23 +313,36 @@ def test_a_file_without_its_first_two_pages_gives_back_all_entries(
     assert Journal.open(tmp_path / "salvaged.db").read() == entries
 
 
-def test_an_append_that_was_cut_short_is_rolled_back_in_a_salvage(path: Path, tmp_path: Path) -> None:
+def crashed(folder: Path) -> list[Entry]:
     """Files as a power cut leaves them: the pages of a half-done append, and beside them those that they replaced."""
+    path = folder.with_name("sound.db")
     entries = grown(path, 30)
     link = sqlite3.connect(path, isolation_level=None)
     link.execute("PRAGMA cache_size = 1")  # pages are written before the commit
     link.execute("BEGIN IMMEDIATE")
     link.execute("UPDATE entries SET body = 'half-done' || body")
-    crashed = tmp_path / "crashed"
-    crashed.mkdir()
-    shutil.copyfile(path, crashed / "journal.db")
-    shutil.copyfile(f"{path}-journal", crashed / "journal.db-journal")
+    folder.mkdir()
+    shutil.copyfile(path, folder / "journal.db")
+    shutil.copyfile(f"{path}-journal", folder / "journal.db-journal")
     link.close()
-    before = {file.name: file.read_bytes() for file in crashed.iterdir()}
-    assert salvage(crashed / "journal.db", tmp_path / "salvaged.db").kept == 30
+    return entries
+
+
+def test_an_append_that_was_cut_short_is_undone_in_a_salvage_and_by_who_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "crashed"
+    entries = crashed(folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert salvage(folder / "journal.db", tmp_path / "salvaged.db") == Salvaged(30, ())
     assert Journal.open(tmp_path / "salvaged.db").read() == entries
-    assert {file.name: file.read_bytes() for file in crashed.iterdir()} == before
-    assert Journal.open(crashed / "journal.db").read() == entries  # which rolls back the file itself
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert Journal.open(folder / "journal.db").read() == entries
+
+
+def test_an_append_that_was_cut_short_cannot_be_undone_where_nothing_can_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "crashed"
+    crashed(folder)
+    with read_only(folder), pytest.raises(StoreError, match="or to undo an append that was cut short"):
+        Journal.open(folder / "journal.db")
 
 
 def test_a_salvage_makes_nothing_of_nothing(path: Path, tmp_path: Path) -> None:

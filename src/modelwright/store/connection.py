@@ -114,7 +114,8 @@ def _closed(path: Path, where: str) -> StoreError:
     if not path.parent.is_dir():
         return StoreError("the folder of a journal must exist", where=where, way_out="Make it, or correct the path.")
     way_out = f"{KEPT} Change their permissions, or go on with a copy in a folder of yours."
-    return StoreError("a journal and its folder must be writable for it to grow", where=where, way_out=way_out)
+    rule = "a journal and its folder must be writable for it to grow, or to undo an append that was cut short"
+    return StoreError(rule, where=where, way_out=way_out)
 
 
 def _check_version(link: sqlite3.Connection, path: Path) -> None:

@@ -21,8 +21,9 @@ from modelwright.store import Journal
 class Study:
     """A search that many processes work on and that outlives them all: each of them holds one of these.
 
-    A trial that has finished is never lost. One whose worker died is run again, under its number and with its point; no
-    trial is run by two workers that live.
+    A trial that has finished is never lost. One whose worker died is run again, under its number and with its point. No
+    trial is run by two workers that live, as far as that can be told: a worker on another machine that kept silent for
+    too long may live on; then the first result stays.
 
     Args:
         journal: where all is kept.
