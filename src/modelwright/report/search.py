@@ -1,10 +1,11 @@
 """The page of a search: the family it found beside its references, how it got there, and what its numbers are worth."""
 
+import math
 from collections.abc import Sequence
 
 from modelwright.records import Platform
 from modelwright.records.study import Findings, Member
-from modelwright.report.candidates import basis, cost_metric, got_in_words, metric_name, written
+from modelwright.report.candidates import Basis, basis, cost_metric, got_in_words, metric_name, written
 from modelwright.report.chosen import changes_chart, reasons_table
 from modelwright.report.curves import agreement_chart, learning_curves
 from modelwright.report.family import (
@@ -63,7 +64,7 @@ def machine(findings: Findings, platform: Platform | None = None) -> str:
 
 
 def result(findings: Findings) -> str:
-    """The member most accurate on the validation split against the reference nearest in accuracy, in a sentence."""
+    """The member most accurate on the validation split against its `rival` among the references, in a sentence."""
     if not findings.family:
         return "No network came of it."
     on = basis([*findings.family, *findings.references])
@@ -74,13 +75,31 @@ def result(findings: Findings) -> str:
         text += f" and takes {quantity(seconds, 's')} ({on.timing})"
     if not findings.references:
         return f"{text}."
-    nearest = min(findings.references, key=lambda reference: abs(on.accuracy(reference) - on.accuracy(best)))
-    other = on.latency(nearest)
-    text += f"; the reference nearest in accuracy, {nearest.name}, is right on {percent(on.accuracy(nearest))}"
-    if not seconds or not other:
+    other = rival(findings.references, best, on)
+    as_good = on.accuracy(other) >= on.accuracy(best)
+    which = "the fastest reference at least as accurate" if as_good else "the most accurate reference"
+    text += f"; {which}, {other.name}, is right on {percent(on.accuracy(other))}"
+    theirs = on.latency(other)
+    if not seconds or not theirs:
         return f"{text}."
-    faster = f"is {ratio(other / seconds)} as fast" if other >= seconds else f"takes {ratio(seconds / other)} as long"
-    return f"{text} and takes {quantity(other, 's')}: {best.name} {faster}."
+    faster = (
+        f"is {ratio(theirs / seconds)} as fast" if theirs >= seconds else f"takes {ratio(seconds / theirs)} as long"
+    )
+    return f"{text} and takes {quantity(theirs, 's')}: {best.name} {faster}."
+
+
+def rival(references: Sequence[Member], member: Member, on: Basis) -> Member:
+    """What a member must be held against: the fastest reference that is no less accurate; else the most accurate.
+
+    Args:
+        references: at least one.
+        member: of the family.
+        on: the numbers that all have.
+    """
+    as_good = [reference for reference in references if on.accuracy(reference) >= on.accuracy(member)]
+    if as_good:
+        return min(as_good, key=lambda reference: on.latency(reference) or math.inf)
+    return max(references, key=on.accuracy)
 
 
 def _asked(findings: Findings) -> str:
