@@ -283,6 +283,11 @@ def test_numbers_that_mean_nothing_are_refused(toy, tiny, quick, every: int, thr
         train(tiny, toy, quick, Run(threads=threads, every=every))
 
 
+def test_a_recipe_that_breaks_a_rule_is_refused(toy, tiny, quick) -> None:
+    with pytest.raises(RecordError, match="recipe key 'magnitude'"):
+        train(tiny, toy, replace(quick, magnitude=30.0))
+
+
 # --- what goes astray -------------------------------------------------------------------------------------------------
 
 

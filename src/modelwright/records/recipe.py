@@ -45,7 +45,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crop: Share = 0.125
     flip: bool = False
     randaugment: Whole = 0
-    magnitude: Magnitude = 5.0
+    magnitude: Annotated[float, msgspec.Meta(ge=0, le=10)] = 5.0
     ema: Share = 0.0
     clip: Magnitude = 1.0
     precision: Literal["fp32", "amp", "amp-bf16"] = "fp32"

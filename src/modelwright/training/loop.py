@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, final
 
+import msgspec
 import torch
 from torch import nn
 
 from modelwright.errors import RecordError
 from modelwright.networks.build import build
 from modelwright.networks.measuring.machine import describe
-from modelwright.records import Architecture, Epoch, Learning, Recipe
+from modelwright.records import Architecture, Epoch, Learning, Recipe, convert
 from modelwright.training.checkpoint import Identity, identity, load_checkpoint, save_checkpoint
 from modelwright.training.data.data import Data
 from modelwright.training.epoch import run_epoch, steps_of
@@ -58,11 +59,12 @@ def train(
     Raises:
         ShapeError: the architecture reads something else than the data's images.
         SettingError: its classes are not the data's, or the device cannot be reached.
-        RecordError: the checkpoint is broken, or belongs to another run.
+        RecordError: the recipe breaks a rule; the checkpoint is broken, or belongs to another run.
         TrainingError: a loss is not a finite number.
         CapacityError: it does not fit the device's memory.
     """
     recipe, run = recipe or recipe_for(data), run or Run()
+    convert(msgspec.to_builtins(recipe), Recipe, where="recipe")
     see, whose = preprocess(architecture, data), identity(architecture, data, recipe)
     with circumstances(run, architecture.name) as device:
         torch.manual_seed(recipe.seed)

@@ -33,7 +33,7 @@ def from_folder(folder: Path, seed: int = 0) -> Data:
     files = {key: _files(root, classes) for key, root in roots.items()}
     if not files["train"]:
         rule = "the folder must hold a folder of images for each class"
-        way_out = f"Expected {folder}/CLASS/IMAGE.png or {folder}/train/CLASS/IMAGE.png."
+        way_out = "Such as CLASS/IMAGE.png or train/CLASS/IMAGE.png; or name a folder of idx or Parquet files."
         raise RecordError(rule, where=str(folder), way_out=way_out)
     first = files["train"][0][0]
     shape = shape_of(first, str(first))

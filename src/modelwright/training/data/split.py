@@ -130,4 +130,7 @@ def split_of(read: Read, labels: torch.Tensor, shape: tuple[int, int, int], memo
     lazy = Lazy(read, labels, every)
     if len(labels) == 0 or len(labels) * math.prod(shape) > memory:
         return lazy
-    return Held(*lazy.batch(every))
+    images = torch.empty((len(labels), *shape), dtype=torch.uint8)
+    for part in torch.split(every, 1000):
+        images[part] = lazy.batch(part)[0]
+    return Held(images, labels)
