@@ -406,6 +406,15 @@ def parquet_fault(root: Path, fault: str) -> None:
         parquet.write_table(rows.set_column(1, "label", pa.array(list("abcdef"))), place)
     elif fault == "negative":
         parquet.write_table(rows.set_column(1, "label", pa.array([0, 1, 0, -1, 0, 1])), place)
+    elif fault == "negative, in train":
+        parquet.write_table(rows.set_column(1, "label", pa.array([0, 1, 0, -1, 0, 1])), root / "train.parquet")
+        for path in (place, root / "validation.parquet", *root.glob("train-*")):
+            path.unlink()
+    elif fault == "huge":
+        bare = rows.replace_schema_metadata(None)
+        parquet.write_table(bare.set_column(1, "label", pa.array([0, 1, 0, 10**12, 0, 1])), root / "train.parquet")
+        for path in root.glob("train-*"):
+            path.unlink()
     elif fault == "broken image":
         cells = rows.column("img").to_pylist()
         cells[4]["bytes"] = b"no image"
@@ -423,6 +432,8 @@ def parquet_fault(root: Path, fault: str) -> None:
         ("null label", "test: each image must have a whole number in column label, but got '1 without one'"),
         ("words", "test: each image must have a whole number in column label, but got 'string'"),
         ("negative", "test, image 3: a label must be from 0 to 1, but got -1"),
+        ("negative, in train", "train, image 3: a label must be from 0 to 1, but got -1"),
+        ("huge", "train: the labels of 6 images must be 0, 1, 2 and so on, without gaps, but got 1000000000000"),
         ("broken image", "test, image 4: an image must be whole"),
         ("no train", "there must be a file train.parquet or train-*.parquet"),
     ],

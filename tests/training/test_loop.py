@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -136,6 +136,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(toy, tiny, quick, tmp_p
     second = train(tiny, toy, recipe, Run(threads=1, checkpoint=file))
     assert second.learning.complete
     assert same(whole, second)
+
+
+@settings(max_examples=8)
+@given(stops=st.lists(st.integers(1, 4), max_size=4), every=st.integers(1, 5))
+def test_no_way_of_interrupting_changes_a_bit(stops: list[int], every: int, toy, tiny, quick, tmp_path_factory) -> None:
+    recipe = replace(quick, **FULL)
+    run = Run(threads=1, checkpoint=tmp_path_factory.mktemp("run") / "checkpoint", every=every)
+    for stop in stops:
+        train(tiny, toy, recipe, dataclasses.replace(run, report=lambda epoch, stop=stop: epoch.number != stop))
+    assert same(train(tiny, toy, recipe, run), train(tiny, toy, recipe, ONE))
 
 
 def test_a_run_that_broke_off_goes_on_from_the_last_checkpoint(toy, tiny, quick, tmp_path: Path) -> None:

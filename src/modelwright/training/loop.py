@@ -91,12 +91,7 @@ def train(
 def _restore(progress: Progress, state: dict[str, Any], where: str) -> None:
     try:
         progress.restore(state)
-    except (
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-    ) as failure:  # torch raises these where names or shapes differ
+    except (RuntimeError, LookupError, ValueError, TypeError) as failure:  # torch's, where names or shapes differ
         rule = f"a checkpoint must fit the network that is trained ({' '.join(str(failure).split())[:200]})"
         way_out = "Begin from the network that it was begun with, or name another file."
         raise RecordError(rule, where=where, way_out=way_out) from failure

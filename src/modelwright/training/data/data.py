@@ -57,9 +57,10 @@ class Data:
 
     @property
     def fingerprint(self) -> str:
-        """A digest by which a checkpoint knows its data: names, shape, training labels in order, mean and deviation."""
+        """A digest by which a checkpoint knows its data: names, shape, mean, deviation, and labels in order."""
         told = json.dumps([self.name, self.classes, self.shape, self.mean, self.std]).encode()
-        return hashlib.sha256(told + self.train.labels.numpy().tobytes()).hexdigest()[:16]
+        labels = (split.labels.numpy().tobytes() for split in (self.train, self.validation))
+        return hashlib.sha256(b"".join((told, *labels))).hexdigest()[:16]
 
 
 def assemble(
@@ -80,20 +81,39 @@ def assemble(
         RecordError: a split is empty, a label is out of range, or a class has no training image.
     """
     found = dict(splits)
-    for key in ("test", "validation"):
-        if key not in found and len(found["train"]):
-            train = found["train"]
-            share = 0.1 if len(train) >= _SMALL else 0.15
-            kept, drawn = stratified(train.labels, len(train) - round(share * len(train)), seed)
-            found |= {"train": train.take(kept), key: train.take(drawn)}
     if len(classes) < 2:
         rule, way_out = "there must be two classes at least", "Add images of a second class."
         raise RecordError(rule, where=name, value=classes, way_out=way_out)
     for key, split in found.items():
         _check(split, classes, f"{name}, {key}")
+    for key in ("test", "validation"):
+        if key not in found:
+            train = found["train"]
+            share = 0.1 if len(train) >= _SMALL else 0.15
+            kept, drawn = stratified(train.labels, len(train) - round(share * len(train)), seed)
+            found |= {"train": train.take(kept), key: train.take(drawn)}
+    for key, split in found.items():
+        _check(split, classes, f"{name}, {key}")
     _check_classes(found["train"], classes, f"{name}, train")
     mean, std = moments(found["train"])
     return Data(name, classes, shape, found["train"], found["validation"], found["test"], mean, std)
+
+
+def numbered(labels: torch.Tensor, where: str) -> tuple[str, ...]:
+    """Names for classes that have none: "0" to the largest label.
+
+    Args:
+        labels: of the training images.
+        where: what errors call them by.
+
+    Raises:
+        RecordError: a label is so large that some class can have no image.
+    """
+    largest = int(labels.max()) if len(labels) else 0
+    if largest >= max(1, len(labels)):
+        rule = f"the labels of {len(labels)} images must be 0, 1, 2 and so on, without gaps"
+        raise RecordError(rule, where=where, value=largest, way_out="Number the classes from 0.")
+    return tuple(map(str, range(largest + 1)))
 
 
 def moments(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from modelwright.errors import RecordError, SettingError
-from modelwright.training.data.data import Data, assemble
+from modelwright.training.data.data import Data, assemble, numbered
 from modelwright.training.data.split import Held
 
 FASHION = (
@@ -75,7 +75,7 @@ def _assemble(name: str, folder: Path, classes: tuple[str, ...] | None, seed: in
             value = "x".join(map(str, split.images.shape[2:]))
             raise RecordError(rule, where=f"{folder}, {key}", value=value, way_out="Resize them.")
     labels = splits["train"].labels
-    found = classes or tuple(map(str, range(int(labels.max()) + 1 if len(labels) else 0)))
+    found = classes or numbered(labels, f"{folder}, train")
     return assemble(name, found, (1, shape[1], shape[2]), splits, seed)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 
 from modelwright.errors import RecordError
-from modelwright.training.data.data import Data, assemble
+from modelwright.training.data.data import Data, assemble, numbered
 from modelwright.training.data.pictures import Pictures, shape_of
 from modelwright.training.data.split import split_of
 
@@ -75,8 +75,8 @@ def from_tables(name: str, tables: Mapping[str, pa.Table], root: Path, seed: int
     splits = {
         key: split_of(Pictures(found, f"{name}, {key}", shape), labels[key], shape) for key, found in sources.items()
     }
-    counted = tuple(map(str, range(int(labels["train"].max()) + 1)))
-    return assemble(name, _classes(tables["train"].schema, label) or counted, shape, splits, seed)
+    classes = _classes(tables["train"].schema, label) or numbered(labels["train"], f"{name}, train")
+    return assemble(name, classes, shape, splits, seed)
 
 
 def columns(schema: pa.Schema, where: str) -> tuple[str, str]:
