@@ -28,6 +28,7 @@ from modelwright.records.platform import (
     VectorUnits,
 )
 from modelwright.records.recipe import Epoch, Learning, Recipe
+from modelwright.records.scaling import Coefficients, Family, Law, Observation, Powers, Reference, ScaledMember
 from modelwright.records.space import Choice, Point, Space, Value
 from modelwright.records.study import Agreement, Findings, Member, Objective, Plan, Prediction, Reason, Trial
 from modelwright.records.sweep import Sweep, Variant
@@ -39,6 +40,7 @@ __all__ = [
     "Architecture",
     "Bottleneck",
     "Choice",
+    "Coefficients",
     "ConvStem",
     "Costs",
     "Device",
@@ -46,10 +48,12 @@ __all__ = [
     "Epoch",
     "Estimate",
     "Execution",
+    "Family",
     "Findings",
     "KernelEstimate",
     "Kind",
     "Launch",
+    "Law",
     "Learning",
     "MBConv",
     "MatrixUnits",
@@ -57,6 +61,7 @@ __all__ = [
     "Member",
     "MemoryLevel",
     "Objective",
+    "Observation",
     "Operator",
     "PatchStem",
     "Plan",
@@ -64,12 +69,15 @@ __all__ = [
     "Point",
     "Policy",
     "PoolHead",
+    "Powers",
     "Precision",
     "Prediction",
     "Product",
     "Reason",
     "Recipe",
+    "Reference",
     "Role",
+    "ScaledMember",
     "Space",
     "Stage",
     "Sweep",
