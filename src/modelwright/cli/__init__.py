@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cost": ("what a network costs on an accelerator, and why", "modelwright.cli.cost"),
     "explain": ("where the time of one network goes, and which changes would help", "modelwright.cli.explain"),
     "whatif": ("what would change if the network or the accelerator were different", "modelwright.cli.whatif"),
+    "scale": ("what a network grows into under latency targets, and by which coefficients", "modelwright.cli.scale"),
     "measure": ("how long a network really takes on this machine", "modelwright.cli.measure"),
     "architectures": ("the named networks, and how one is put together", "modelwright.cli.architectures"),
     "platform": ("the accelerators that are known, and where each number comes from", "modelwright.cli.platform"),

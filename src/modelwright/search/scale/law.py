@@ -6,8 +6,8 @@ A constant elasticity of substitution (Arrow, Chenery, Minhas and Solow, Review 
 1961) within a power law. Why this one: each coefficient alone has diminishing returns and ends at what the other two
 leave to be done, as EfficientNet's authors observed (2019, arXiv 1905.11946, section 3.2); and for p < 1 the three help
 one another, which their Table 7 shows: at four times the FLOPs, depth, width or resolution alone gain 1.6 to 1.8
-points, all three together 3.8. Six numbers. With p = 1 it is a sum of power laws, as is usual for language models (2022, arXiv
-2203.15556); with q -> 0 it goes to a product of powers.
+points, all three together 3.8. Six numbers. With p = 1 it is a sum of power laws, as is usual for language models
+(2022, arXiv 2203.15556); with q -> 0 it goes to a product of powers.
 """
 
 import itertools
