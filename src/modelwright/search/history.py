@@ -55,7 +55,7 @@ class History:
 
     def allowed(self, points: Sequence[Point]) -> NDArray[np.bool_]:
         """Which points keep the limits, as far as that can be known for nothing, (points,)."""
-        losses = self.free(points)
+        losses = None if self.limits is None else self.free(points)
         if losses is None or self.limits is None:
             return np.ones(len(points), dtype=np.bool_)
         return np.array(~np.any(losses > self.limits, axis=1), dtype=np.bool_)

@@ -46,7 +46,7 @@ def _rows(domain: Listed, front: Sequence[Point], rng: np.random.Generator) -> l
         best = domain.encode(picked).numbers
         nearest = np.full(domain.size, np.inf)
         for row in best:
-            away = distances(row[None], encoding.numbers, encoding.categorical)[0].sum(axis=1)
+            away = distances(row[None], encoding.numbers, encoding.categorical)[0].sum(axis=-1)
             np.minimum(nearest, away, out=nearest)
         places |= set(np.argsort(nearest + 0.01 * rng.random(domain.size))[:NEAR].tolist())
     return [domain.points[place] for place in sorted(places)]

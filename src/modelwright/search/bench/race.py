@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from modelwright.errors import SettingError
 from modelwright.records import Point
+from modelwright.registry import load
 from modelwright.search.algorithms import searchers
 from modelwright.search.bench.table import Table
 
@@ -41,7 +42,7 @@ class Race:
 
     Attributes:
         table: the problem.
-        method: name of the search algorithm.
+        method: name of the search algorithm, or module:attribute of one.
         evaluations: how many candidates it may evaluate, fewer where the table has fewer.
         at_once: how many it suggests at a time.
     """
@@ -53,7 +54,8 @@ class Race:
 
     def run(self, seed: int) -> Outcome:
         """The race from one seed."""
-        searcher, rng, points = searchers[self.method](), np.random.default_rng(seed), list[Point]()
+        searcher = (load(self.method) if ":" in self.method else searchers[self.method])()
+        rng, points = np.random.default_rng(seed), list[Point]()
         budget = min(self.evaluations, self.table.domain.size)
         while len(points) < budget:
             asked = min(self.at_once, budget - len(points))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from modelwright.errors import RecordError, SettingError
 from modelwright.records import Point
-from modelwright.search.history import History
+from modelwright.search.history import History, Key, key
 from modelwright.search.pareto import hypervolume, non_dominated, reference_point
 from modelwright.search.space import Listed, listed
 
@@ -51,6 +51,10 @@ class Table:
         return non_dominated(self.losses)
 
     @cached_property
+    def _places(self) -> dict[Key, int]:
+        return {key(point): place for place, point in enumerate(self.domain.points)}
+
+    @cached_property
     def best(self) -> float:
         """The hypervolume of the true front."""
         return hypervolume(self.losses, self.reference)
@@ -59,16 +63,25 @@ class Table:
         """The share of the true front's hypervolume that these losses reach."""
         return hypervolume(losses, self.reference) / self.best
 
+    def place(self, point: Point) -> int:
+        """Which of the candidates a point is.
+
+        Raises:
+            RecordError: it is none of them.
+        """
+        place = self._places.get(key(point))
+        return self.domain.place(point) if place is None else place
+
     def known(self) -> Callable[[Sequence[Point]], Numbers] | None:
         """What a search may look up for nothing; None where everything must be paid for."""
         if not any(self.free):
             return None
         shown = np.where(np.array(self.free), self.losses, np.nan)
-        return lambda points: shown[[self.domain.place(point) for point in points]].reshape(-1, len(self.free))
+        return lambda points: shown[[self.place(point) for point in points]].reshape(-1, len(self.free))
 
     def history(self, points: Sequence[Point]) -> History:
         """What a search knows after it has evaluated points, in that order."""
-        places = [self.domain.place(point) for point in points]
+        places = [self.place(point) for point in points]
         return History(tuple(points), self.losses[places].reshape(-1, len(self.objectives)), known=self.known())
 
 

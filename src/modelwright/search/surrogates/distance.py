@@ -17,8 +17,12 @@ def distances(a: Numbers, b: Numbers, categorical: NDArray[np.bool_]) -> Numbers
         b: further ones.
         categorical: (columns,).
     """
-    apart = np.abs(a[:, None] - b[None])
-    apart[..., categorical] = apart[..., categorical] > 0
-    one_sided = (a < 0)[:, None] != (b < 0)[None]
-    apart[one_sided] = 1.0
-    return apart
+    apart = np.empty((a.shape[1], len(a), len(b)))  # column by column: several times as fast
+    for found, one, other, named in zip(apart, a.T[:, :, None], b.T[:, None], categorical.tolist(), strict=True):
+        if named:
+            np.not_equal(one, other, out=found)
+            continue
+        np.abs(np.subtract(one, other, out=found), out=found)
+        if np.any(one < 0) or np.any(other < 0):
+            found[(one < 0) != (other < 0)] = 1.0
+    return np.moveaxis(apart, 0, -1)
