@@ -38,9 +38,7 @@ class OptunaSearcher(Searcher):
         for _ in range(count):
             point = self._ask(history, losses, taken)
             if point is None:
-                spare = History(failed=(*history.points, *history.pending, *history.failed, *found))
-                found += fresh(domain, spare, rng, 1, lambda: domain.sample(rng, 1)[0])
-                continue
+                return fresh(domain, history, rng, count, found=found)
             taken.add(key(point))
             found.append(point)
         return found

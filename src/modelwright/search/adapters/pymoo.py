@@ -39,7 +39,7 @@ class PymooSearcher(Searcher):
         self._seen: list[Key] = []
 
     def suggest(self, domain: Domain, history: History, rng: np.random.Generator, count: int) -> list[Point]:
-        """Up to `count` points of the present generation, or of the next one that has new ones."""
+        """Up to `count` points of the present generation, or of the next one that has new ones; at least one."""
         losses = {key(point): row for point, row in zip(history.points, history.losses, strict=True)}
         keys = list(losses)
         if self._run is None or keys[: len(self._seen)] != self._seen:
@@ -51,9 +51,9 @@ class PymooSearcher(Searcher):
             if new:
                 return new[:count]
             if any(key(point) not in losses and self._fits(history, point) for point in self._points()):
-                return fresh(domain, history, rng, count, lambda: domain.sample(rng, 1)[0])
+                return fresh(domain, history, rng, count)
             self._next(losses, history.losses.shape[1])
-        return fresh(domain, history, rng, count, lambda: domain.sample(rng, 1)[0])
+        return fresh(domain, history, rng, count)
 
     def _begin(self, domain: Domain, history: History, seed: int) -> None:
         self._translation = Translation(domain)

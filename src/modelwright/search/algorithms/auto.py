@@ -52,10 +52,10 @@ class Auto(Searcher):
 
     def suggest(self, domain: Domain, history: History, rng: np.random.Generator, count: int) -> list[Point]:
         """Up to `count` points, each expected to add the most to the front once those before it are in."""
-        found: list[Point] = []
-        missing = self.first - len(history.points) - len(history.pending)
-        if missing > 0 or len(history.points) < 2:
-            found = _spread_out(domain, history, rng, min(count, max(missing, 1)))
+        missing = count if len(history.points) < 2 else self.first - len(history.points) - len(history.pending)
+        found = _spread_out(domain, history, rng, min(count, missing)) if missing > 0 else []
+        if len(history.points) < 2:
+            return found
         believed = _Belief.of(domain, history, self.cut)
         while len(found) < count:
             point = self._best(believed, rng, found)
@@ -74,7 +74,7 @@ class Auto(Searcher):
         taken = history.taken | {key(point) for point in chosen}
         pool = _allowed(candidates(domain, front, taken, rng), history)
         if not pool:
-            return next(iter(fresh(domain, history, rng, 1 + len(chosen), lambda: domain.sample(rng, 1)[0])), None)
+            return next(iter(fresh(domain, history, rng, len(chosen) + 1, found=chosen)[len(chosen) :]), None)
         reference = reference_point(inside, self.reach)
         weights = rng.dirichlet(np.ones(losses.shape[1]))
         noise = rng.standard_normal((DRAWS, losses.shape[1]))
@@ -236,7 +236,7 @@ def _allowed(points: list[Point], history: History) -> list[Point]:
 
 def _spread_out(domain: Domain, history: History, rng: np.random.Generator, count: int) -> list[Point]:
     """New points from anywhere; where something is known of them for nothing, evenly from the least to the largest."""
-    pool = fresh(domain, history, rng, count if history.known is None else 16 * count, lambda: domain.sample(rng, 1)[0])
+    pool = fresh(domain, history, rng, count if history.known is None else 16 * count)
     known = history.free(pool)
     if known is None or len(pool) <= count:
         return pool[:count]

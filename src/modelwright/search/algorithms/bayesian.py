@@ -36,9 +36,9 @@ class Bayesian(Searcher):
         """Up to `count` points, those of the largest expected improvement."""
         begun = len(history.points) + len(history.pending)
         first = min(count, max(0, self.first - begun))
-        found = fresh(domain, history, rng, first, lambda: domain.sample(rng, 1)[0])
         if first == count or len(history.points) < 2:
-            return found
+            return fresh(domain, history, rng, count)
+        found = fresh(domain, history, rng, first)
         losses = history.ordered()
         pair = rng.permutation(losses.shape[1])[:2] if losses.shape[1] > 2 else np.arange(losses.shape[1])
         losses = losses[:, pair]
@@ -46,11 +46,12 @@ class Bayesian(Searcher):
         pool = candidates(domain, front, history.taken | {key(point) for point in found}, rng)
         pool = [point for point, fits in zip(pool, history.allowed(pool), strict=True) if fits]
         if not pool:
-            return [*found, *fresh(domain, history, rng, count - first, lambda: domain.sample(rng, 1)[0])]
+            return fresh(domain, history, rng, count, found=found)
         encoding = domain.encode([*history.points, *pool])
         rows = one_hot(encoding.numbers, encoding.categorical)
         size, seed = len(history.points), int(rng.integers(2**31))
         forests = [Forest.fit(rows[:size], column, seed) for column in losses.T]
         mean, spread = np.stack([forest.predict(rows[size:]) for forest in forests], axis=-1)
         worth = expected_improvement(losses, reference_point(losses, self.reach), mean, spread)
-        return [*found, *(pool[place] for place in np.argsort(-worth, kind="stable")[: count - first].tolist())]
+        found += [pool[place] for place in np.argsort(-worth, kind="stable")[: count - first].tolist()]
+        return fresh(domain, history, rng, count, found=found)

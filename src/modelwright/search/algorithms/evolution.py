@@ -33,9 +33,9 @@ class RegularisedEvolution(Searcher):
         """Up to `count` children; drawn from the whole domain until the first population is full."""
         begun = len(history.points) + len(history.pending)
         first = min(count, max(0, self.population - begun))
-        found = fresh(domain, history, rng, first, lambda: domain.sample(rng, 1)[0])
         if first == count or not history.points:
-            return found
+            return fresh(domain, history, rng, count)
+        found = fresh(domain, history, rng, first)
         alive = history.points[-self.population :]
         order = fitness(history.ordered()[-self.population :])
 
@@ -43,4 +43,4 @@ class RegularisedEvolution(Searcher):
             rivals = rng.integers(len(alive), size=self.sample)
             return domain.mutate(alive[int(rivals[np.argmin(order[rivals])])], rng)
 
-        return [*found, *fresh(domain, history, rng, count - first, child)]
+        return fresh(domain, history, rng, count, child, found)

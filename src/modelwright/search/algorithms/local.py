@@ -28,12 +28,10 @@ class LocalSearch(Searcher):
         """Up to `count` new neighbours of the front; from anywhere, where all of these are known."""
         begun = len(history.points) + len(history.pending)
         first = min(count, max(0, self.first - begun))
-        found = fresh(domain, history, rng, first, lambda: domain.sample(rng, 1)[0])
+        found = fresh(domain, history, rng, first)
         front = [history.points[place] for place in non_dominated(history.ordered()).tolist()]
         taken = history.taken | {key(point) for point in found}
         near = around(domain, front, taken) if first < count else []
         near = [point for point, fits in zip(near, history.allowed(near), strict=True) if fits]
         found += [near[place] for place in rng.permutation(len(near))[: count - first].tolist()]
-        rest = fresh(domain, history, rng, count, lambda: domain.sample(rng, 1)[0]) if len(found) < count else []
-        known = {key(point) for point in found}
-        return [*found, *(point for point in rest if key(point) not in known)][:count]
+        return fresh(domain, history, rng, count, found=found)

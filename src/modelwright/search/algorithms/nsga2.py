@@ -46,9 +46,9 @@ class NSGA2(Searcher):
         """Up to `count` children; drawn from the whole domain until the first population is full."""
         begun = len(history.points) + len(history.pending)
         first = min(count, max(0, self.population - begun))
-        found = fresh(domain, history, rng, first, lambda: domain.sample(rng, 1)[0])
         if first == count or not history.points:
-            return found
+            return fresh(domain, history, rng, count)
+        found = fresh(domain, history, rng, first)
         order = fitness(history.ordered())
         alive = np.argsort(order)[: self.population]
 
@@ -60,4 +60,4 @@ class NSGA2(Searcher):
             made = domain.crossover(parent(), parent(), rng)
             return domain.mutate(made, rng) if rng.random() < self.mutation else made
 
-        return [*found, *fresh(domain, history, rng, count - first, child)]
+        return fresh(domain, history, rng, count, child, found)

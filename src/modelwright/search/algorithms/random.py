@@ -18,4 +18,4 @@ class Random(Searcher):
 
     def suggest(self, domain: Domain, history: History, rng: np.random.Generator, count: int) -> list[Point]:
         """Up to `count` points that are new."""
-        return fresh(domain, history, rng, count, lambda: domain.sample(rng, 1)[0])
+        return fresh(domain, history, rng, count)

@@ -1,7 +1,7 @@
 """What every search algorithm is: a function of the space, the history and random numbers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,15 +22,29 @@ class Searcher(ABC):
 
 
 def fresh(
-    domain: Domain, history: History, rng: np.random.Generator, count: int, draw: Callable[[], Point]
+    domain: Domain,
+    history: History,
+    rng: np.random.Generator,
+    count: int,
+    draw: Callable[[], Point] | None = None,
+    found: Sequence[Point] = (),
 ) -> list[Point]:
-    """Points that `draw` makes, each new to the history and within the limits that cost nothing to know.
+    """What was found, and points that `draw` makes, each new and within the limits that cost nothing to know.
 
     Where `draw` keeps making known points, others are drawn from the whole domain; where that fails too, the domain is
     listed, if it is small enough for that.
+
+    Args:
+        domain: where to look.
+        history: what is known.
+        rng: draws.
+        count: how many there should be in all, with those that were found.
+        draw: makes a point; from anywhere, if left out.
+        found: points that were chosen before.
     """
-    taken, found = history.taken, []
-    for _ in range(count):
+    taken, found = history.taken | {key(point) for point in found}, list(found)
+    draw = draw or (lambda: domain.sample(rng, 1)[0])
+    while len(found) < count:
         point = _new(domain, history, rng, draw, taken)
         if point is None:
             break

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,7 +109,7 @@ def read_table(
         RecordError: the file is no table, or a cell holds no number where one must be.
         SettingError: there are no objectives, or a name is no column or no objective.
     """
-    columns = _columns(path)
+    columns, lines = _columns(path)
     objectives = (*minimise, *maximise)
     _check(path, columns, choices, objectives)
     for option, names in (("--free", free), ("--linear", linear)):
@@ -117,7 +118,7 @@ def read_table(
             raise SettingError(rule, where=option, value=strangers[0], way_out=way_out)
     domain = listed({name: columns[name] for name in choices})
     rows = np.array(domain.rows or range(domain.size))
-    numbers = {name: _numbers(path, name, columns[name])[rows] for name in objectives}
+    numbers = {name: _numbers(path, name, columns[name], lines)[rows] for name in objectives}
     logarithmic = tuple(name in minimise and name not in linear and numbers[name].min() > 0 for name in objectives)
     losses = [
         -numbers[name] if name in maximise else np.log(numbers[name]) if log else numbers[name]
@@ -126,25 +127,28 @@ def read_table(
     return Table(domain, objectives, np.column_stack(losses), logarithmic, tuple(name in free for name in objectives))
 
 
-def _columns(path: Path) -> Mapping[str, list[str]]:
+def _columns(path: Path) -> tuple[Mapping[str, list[str]], list[int]]:
+    """The cells of each column, and the line on which each row ends; empty lines are no rows."""
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
-    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError) as failure:
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as failure:
         raise RecordError(f"a table must be CSV text, gzipped or not ({failure})", where=str(path)) from failure
-    lines = csv.reader(text.splitlines())
-    names = next(lines, [])
+    read = csv.reader(text.splitlines(keepends=True))
+    names = next(read, [])
     columns: dict[str, list[str]] = {name: [] for name in names}
-    for number, cells in enumerate(lines, start=2):
-        if cells and len(cells) != len(names):
-            where, rule = f"{path}, line {number}", f"a line must have {len(names)} cells, as the first has"
+    lines: list[int] = []
+    for cells in filter(None, read):
+        lines.append(read.line_num)
+        if len(cells) != len(names):
+            where, rule = f"{path}, line {read.line_num}", f"a line must have {len(names)} cells, as the first has"
             raise RecordError(rule, where=where, value=len(cells), way_out="Mend the line, or put commas in quotes.")
-        for name, cell in zip(names, cells, strict=False):
+        for name, cell in zip(names, cells, strict=True):
             columns[name].append(cell)
     if len(columns) < len(names) or not names or not columns[names[0]]:
         rule = "a table must have a first line with a name a column, each once, and at least one row"
         raise RecordError(rule, where=str(path), value=names[:10])
-    return columns
+    return columns, lines
 
 
 def _check(path: Path, columns: Mapping[str, object], choices: Sequence[str], objectives: Sequence[str]) -> None:
@@ -162,7 +166,7 @@ def _check(path: Path, columns: Mapping[str, object], choices: Sequence[str], ob
         raise SettingError("a column must play one part", where=str(path), value=twice[0], way_out="Name it once.")
 
 
-def _numbers(path: Path, name: str, cells: Sequence[str]) -> Numbers:
+def _numbers(path: Path, name: str, cells: Sequence[str], lines: Sequence[int]) -> Numbers:
     found = np.empty(len(cells))
     for row, cell in enumerate(cells):
         try:
@@ -170,7 +174,7 @@ def _numbers(path: Path, name: str, cells: Sequence[str]) -> Numbers:
         except ValueError:
             found[row] = math.nan
         if not math.isfinite(found[row]):
-            where = f"{path}, line {row + 2}, column {name!r}"
+            where = f"{path}, line {lines[row]}, column {name!r}"
             way_out = "Leave such rows out of the file, or the column out of the objectives."
             raise RecordError("an objective must be a finite number", where=where, value=cell, way_out=way_out)
     return found
