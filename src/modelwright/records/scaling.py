@@ -78,26 +78,26 @@ class ScaledMember(msgspec.Struct, frozen=True):
         real: what is left of them after rounding: blocks, mean width of the stages and side of the image, over the
             base's.
         architecture: with the dropout that belongs to its size.
-        target_s: the latency that it was searched for; None for one that was not.
         accuracy: predicted, from 0 to 1.
-        deviation: standard deviation of that prediction; None where the accuracy tells none.
         estimated_s: the performance model's latency of a whole batch.
-        measured_s: the same on the machine at hand; None where it was not measured.
         params: trainable numbers.
         flops: of one sample, 2 x multiply-accumulates.
+        target_s: the latency that it was searched for; None for one that was not.
+        deviation: standard deviation of the predicted accuracy; None where nothing tells it.
+        measured_s: latency on the machine at hand; None where it was not measured.
         beyond: a coefficient lies beyond all that was observed.
     """
 
     asked: Coefficients
     real: Coefficients
     architecture: Architecture
-    target_s: float | None
     accuracy: float
-    deviation: float | None
     estimated_s: float
-    measured_s: float | None
     params: int
     flops: float
+    target_s: float | None = None
+    deviation: float | None = None
+    measured_s: float | None = None
     beyond: bool = False
 
     @property

@@ -110,7 +110,6 @@ def describe(base: Base, accuracy: Accuracy, machine: Machine, asked: Sequence[A
             accuracy=float(told[i]),
             deviation=fitted.deviation(had.depth, had.width, had.resolution) if fitted else None,
             estimated_s=float(costs.latency_s[i]),
-            measured_s=None,
             params=int(costs.params[i]),
             flops=float(costs.flops[i] / machine.batch),
             beyond=fitted.beyond(had.depth, had.width, had.resolution) if fitted else False,

@@ -103,7 +103,7 @@ class ScalingLaw:
         found = [self._fit(data, start) for start in _starts(data)]
         _, best = min(found, key=lambda pair: pair[0])
         without = tuple(
-            _powers(min((self._fit(np.delete(data, i, axis=0), start) for start in [best, *_starts(data)[:2]]),
+            _powers(min((self._fit(np.delete(data, i, axis=0), start) for start in [best, *_starts(data)[:1]]),
                         key=lambda pair: pair[0])[1])
             for i in range(len(data))
         )  # fmt: skip

@@ -1,11 +1,12 @@
 """Targets as the machine at hand keeps them: the model proposes, a measurement decides.
 
-The model is corrected by one factor a target, at first what the base takes over what was estimated. The winner under it
-is measured; where it is too slow, or leaves more than a tenth of the target, its own factor leads to the next. What
-counts in the end is what was measured: the most accurate network within each target, so that no limit is passed.
+The model is corrected by what was measured so far, at first the base alone: between two networks by the straight line
+of logarithms, beyond them by the nearest one's factor. The winner under it is measured; where it is too slow, or leaves
+more than a tenth of the target, it corrects the model for the next. What counts in the end is what was measured: the
+most accurate network within each target, so that no limit is passed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -21,7 +22,7 @@ from modelwright.search.scale.law import Accuracy
 Measure = Callable[[Sequence[Architecture]], Sequence[Measurement]]
 """Times networks on the machine at hand, in one run and in their order."""
 
-ROUNDS = 4
+ROUNDS = 6
 _NEAR = 0.9
 _Key = tuple[float, float, int]
 
@@ -74,25 +75,34 @@ def settle(
         rule = f"a target must not be below the base's own latency, measured as {took:.6g} s"
         way_out = "Scaling only makes a base larger: raise the target, or begin with a smaller base."
         raise SettingError(rule, where=base.name, value=min(targets), way_out=way_out)
-    factors = [took / start] * len(targets)
-    known: dict[_Key, Scale] = {}
+    known = {(1.0, 1.0, base.side): _itself(base, accuracy, start)}
+    open_targets = list(targets)
     for _ in range(ROUNDS):
-        corrected = [max(target / factor, start) for target, factor in zip(targets, factors, strict=True)]
-        found = search(base, accuracy, corrected, machine, reward=reward)
-        timed.take([_key(one) for one in found])
-        fresh = {_key(one): one for one in found}
-        again = fresh.keys() <= known.keys()
-        known |= fresh
-        seconds = [timed.seconds(*_key(one)) for one in found]
-        if again or all(_NEAR * target <= took <= target for target, took in zip(targets, seconds, strict=True)):
+        corrected = [max(_corrected(target, known, timed), start) for target in open_targets]
+        found = {_key(one): one for one in search(base, accuracy, corrected, machine, reward=reward)}
+        if found.keys() <= known.keys():
             break
-        factors = [took / one.latency_s for one, took in zip(found, seconds, strict=True)]
-    known.setdefault((1.0, 1.0, base.side), _itself(base, accuracy, start))
+        timed.take(list(found))
+        known = found | known
+        open_targets = [
+            target for target in targets if not _NEAR * target <= _best(known, target, reward, timed)[1] <= target
+        ]
+        if not open_targets:
+            break
     for target in targets:
         yield _best(known, target, reward, timed)
 
 
-def _best(known: dict[_Key, Scale], target: float, reward: Reward | None, timed: Timed) -> tuple[Scale, float]:
+def _corrected(target: float, known: Mapping[_Key, Scale], timed: Timed) -> float:
+    """What the model would say of a network that takes the target when measured."""
+    pairs = sorted((timed.seconds(*key), one.latency_s) for key, one in known.items())
+    measured, estimated = np.log(pairs).T
+    wanted = np.log(target)
+    nearest = estimated[-1] + wanted - measured[-1] if wanted > measured[-1] else np.interp(wanted, measured, estimated)
+    return float(np.exp(nearest))
+
+
+def _best(known: Mapping[_Key, Scale], target: float, reward: Reward | None, timed: Timed) -> tuple[Scale, float]:
     keys = list(known)
     seconds = np.array([timed.seconds(*key) for key in keys])
     reached = goal(target, reward)(np.array([known[key].accuracy for key in keys]), seconds)
