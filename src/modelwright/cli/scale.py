@@ -26,6 +26,7 @@ from modelwright.search.scale.measured import Measure
 from modelwright.search.scale.observations import published, read
 
 _MEMBERS, _GROWTH = 7, 2.0
+_BORROWED = "The law of accuracy is drawn from EfficientNet's training runs; --observations takes some of"
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _EPILOG = """examples:
   modelwright scale efficientnet-x --platform tpu-v3 --batch 128 --html family.html --output family
@@ -85,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
     family = scale(found, law, targets, machine, reward=reward, measure=measure)
+    if not arguments.observations and found.name != "efficientnet":
+        family = msgspec.structs.replace(family, notes=(*family.notes, f"{_BORROWED} {found.name}'s."))
     if arguments.output:
         _write(family, arguments.output)
     if arguments.html:

@@ -74,7 +74,7 @@ def growth_in_words(family: Family) -> str:
         return ""
     ranked = sorted(family.growth.items(), key=lambda pair: -pair[1])
     told = ", ".join(f"{name} by {2**exponent - 1:.0%} ({exponent:.2f})" for name, exponent in ranked)
-    return f"Growth when latency doubles, in brackets as exponents: {told}. It counts what is there after rounding."
+    return f"When latency doubles, after rounding: {told}; in brackets the exponent of latency."
 
 
 def accuracy(family: Family) -> Chart:

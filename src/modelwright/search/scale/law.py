@@ -21,7 +21,7 @@ from scipy.optimize import least_squares
 
 from modelwright.errors import SettingError
 from modelwright.records.costs import Numbers
-from modelwright.records.scaling import Law, Observation, Powers
+from modelwright.records.scaling import Coefficients, Law, Observation, Powers
 
 FEWEST = 6
 """Observations: as many as the law has numbers."""
@@ -58,9 +58,17 @@ class FittedLaw:
 
     def deviation(self, depth: float, width: float, resolution: float) -> float:
         """Standard deviation of one prediction by the jackknife (Efron and Stein, Annals of Statistics 9 (3), 1981)."""
-        where = [np.array(value) for value in (depth, width, resolution)]
-        left = np.array([float(_accuracy(powers, *where)) for powers in self.law.without])
-        return float(np.sqrt((len(left) - 1) * np.mean((left - left.mean()) ** 2)))
+        return _jackknife(self._left(Coefficients(depth, width, resolution)))
+
+    def gain(self, one: Coefficients, other: Coefficients) -> tuple[float, float]:
+        """How much more accurate one scale is than another, and the standard deviation of that difference."""
+        whole = self(*np.array([msgspec.structs.astuple(one), msgspec.structs.astuple(other)]).T)
+        return float(whole[0] - whole[1]), _jackknife(self._left(one) - self._left(other))
+
+    def _left(self, scale: Coefficients) -> Numbers:
+        """Accuracy by each fit that leaves out an observation."""
+        where = [np.array(value) for value in msgspec.structs.astuple(scale)]
+        return np.array([float(_accuracy(powers, *where)) for powers in self.law.without])
 
     def beyond(self, depth: float, width: float, resolution: float) -> bool:
         """Whether a coefficient lies beyond all that was observed."""
@@ -127,6 +135,10 @@ class ScalingLaw:
             x_scale=[0.1, 0.3, 1, 0.05, 0.05, 0.05],
         )
         return float(found.cost), cast(Numbers, found.x)
+
+
+def _jackknife(left: Numbers) -> float:
+    return float(np.sqrt((len(left) - 1) * np.mean((left - left.mean()) ** 2)))
 
 
 def _starts(data: Numbers) -> list[Numbers]:
