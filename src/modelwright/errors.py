@@ -10,6 +10,7 @@
     ├── CapacityError            the work does not fit the machine's memory
     ├── MeasurementError         a measurement that could not be taken or trusted
     ├── TrainingError            a training that went astray: its loss is no finite number
+    ├── ExportError              a network that cannot be written in a format, or gives other outputs from it
     └── StoreError               a journal that cannot be read, or cannot take an entry
         └── ConflictError        another process appended first: read again, decide again
 
@@ -98,3 +99,7 @@ class ConflictError(StoreError):
 
 class TrainingError(ModelwrightError):
     """A training that went astray; `where` names epoch, step and learning rate."""
+
+
+class ExportError(ModelwrightError):
+    """A network that cannot be written in a format, or gives other outputs from it; `where` names member and file."""

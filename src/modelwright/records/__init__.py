@@ -15,6 +15,7 @@ from modelwright.records.architecture import (
 from modelwright.records.codec import convert, from_json, from_toml, to_json, to_toml, write_whole
 from modelwright.records.costs import Costs
 from modelwright.records.estimate import Estimate, KernelEstimate
+from modelwright.records.manifest import DataCard, File, Manifest
 from modelwright.records.measurement import Device, Measurement
 from modelwright.records.platform import (
     Energy,
@@ -43,12 +44,14 @@ __all__ = [
     "Coefficients",
     "ConvStem",
     "Costs",
+    "DataCard",
     "Device",
     "Energy",
     "Epoch",
     "Estimate",
     "Execution",
     "Family",
+    "File",
     "Findings",
     "KernelEstimate",
     "Kind",
@@ -56,6 +59,7 @@ __all__ = [
     "Law",
     "Learning",
     "MBConv",
+    "Manifest",
     "MatrixUnits",
     "Measurement",
     "Member",
