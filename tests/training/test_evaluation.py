@@ -1,5 +1,6 @@
 """Judging, fitting batch normalisation anew, preprocessing, and weights in files."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +132,10 @@ def test_training_images_are_normalised_to_mean_0_and_deviation_1() -> None:
 
 
 def test_a_recipe_by_default_mirrors_only_what_may_be_mirrored(toy: Data) -> None:
-    assert recipe_for(dataset("digits")).flip is False
-    assert recipe_for(toy).flip is False
+    coloured = dataclasses.replace(toy, name="photographs", shape=(3, 8, 8))
+    clothes = dataclasses.replace(toy, name="fashion-mnist")
+    guesses = [recipe_for(data).flip for data in (dataset("digits"), toy, coloured, clothes)]
+    assert guesses == [False, False, True, True]
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
