@@ -22,7 +22,7 @@ def recipe_for(data: Data) -> Recipe:
     - digits: no flip, for a mirrored 2 is no digit; no crop, for one of 8 pixels is too much to lose. 12 epochs of 21
       steps suffice, at a high rate.
     - fashion-mnist: flip, for clothes have no right and left; no crop, for they are centred and a short run learns
-      slower with it (an EfficientNet-B0 of a quarter's width after 5 epochs on 8,000 images: 84.1 % without, 78.6 % with).
+      slower with it (EfficientNet-B0 of a quarter's width, 5 epochs on 8,000 images: 84.1 % without, 78.6 % with).
     - else, coloured images are taken for photographs: flip, and a crop of an eighth, as is usual for CIFAR-10 (4 of 32
       pixels; 2015, arXiv 1512.03385). Grey ones may be signs or scans, which a mirror changes: no flip, half the crop.
     - fewer than 10,000 training images are dealt into batches of 64, so that an epoch has steps enough.
