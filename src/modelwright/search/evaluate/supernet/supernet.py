@@ -137,7 +137,8 @@ class Supernet(nn.Module):
     def _draw(self) -> Point:
         """A point of the space whose network can be built."""
         rng = np.random.default_rng(int(torch.randint(1 << 62, ())))
-        for point in self.domain.sample(rng, _TRIES):
+        for _ in range(_TRIES):
+            [point] = self.domain.sample(rng, 1)
             try:
                 shapes(self.architecture(point))
             except ShapeError:
