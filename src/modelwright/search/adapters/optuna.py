@@ -1,5 +1,6 @@
 """Optuna's samplers (Akiba et al., 2019, arXiv 1907.10902) as search algorithms."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, final
 
@@ -101,9 +102,17 @@ def _suggested(trial: Any, choice: Choice) -> Value:
 
 def tpe() -> OptunaSearcher:
     """The multivariate tree-structured Parzen estimator, in groups where choices have conditions."""
-    return OptunaSearcher(lambda seed, grouped: optuna.samplers.TPESampler(multivariate=True, group=grouped, seed=seed))
+    return OptunaSearcher(_tpe)
 
 
 def nsga2() -> OptunaSearcher:
     """Optuna's NSGA-II with a population of 20."""
     return OptunaSearcher(lambda seed, _: optuna.samplers.NSGAIISampler(population_size=20, seed=seed))
+
+
+def _tpe(seed: int, grouped: bool) -> Any:
+    with (
+        warnings.catch_warnings()
+    ):  # groups are marked as an experiment, and this is Optuna's own advice for conditions
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(multivariate=True, group=grouped, seed=seed)
