@@ -83,6 +83,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         recipe: of a candidate's full training; `final` that of the family's, which goes on longer.
         family: how many members are wanted.
         seed: of everything that is drawn.
+        images: so many training images are used, 0 for all; a stratified part.
     """
 
     space: Space
@@ -99,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     final: Recipe = Recipe()
     family: Count = 3
     seed: int = 0
+    images: int = 0
 
 
 class Member(msgspec.Struct, frozen=True):

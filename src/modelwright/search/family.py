@@ -1,0 +1,188 @@
+"""From the front to a family: verified by measuring, trained in full, measured again beside what it is held against."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import msgspec
+from torch import nn
+
+from modelwright.networks.build import build
+from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
+from modelwright.search.desk import Desk
+from modelwright.search.objectives import keeps
+from modelwright.search.references import references
+from modelwright.search.standing import counted, front, judged, spread
+from modelwright.search.study import Study
+from modelwright.training import load_weights, save_weights, train
+
+VERIFIED = 3
+"""Candidates that are measured, for each member that is wanted."""
+ROUNDS = 4
+"""How often further candidates are measured, where those before broke a limit."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Measurements that were taken in turns, in one run."""
+
+    rows: tuple[Measurement, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Grown:
+    """A family and its references, with their networks' weights on disk.
+
+    Attributes:
+        family: smallest first.
+        references: likewise.
+        verified: every measurement of candidates, by name.
+        notes: what the reader must know.
+    """
+
+    family: tuple[Member, ...]
+    references: tuple[Member, ...]
+    verified: dict[str, Measurement]
+    notes: tuple[str, ...]
+
+
+def grow(study: Study, desk: Desk) -> Grown:
+    """Choose the members, train them and the references by the plan's final recipe, and measure all in one run.
+
+    What was done before an interruption is taken from the study.
+    """
+    verified: dict[str, Measurement] = {}
+    chosen, notes = choose(study, desk, verified)
+    if not chosen:
+        return Grown((), (), verified, notes)
+    costs, plan = desk.costs, desk.plan
+    latencies = [row["latency_s"] for row in costs.of([trial.architecture for trial in chosen if trial.architecture])]
+    peers = references(costs, desk.data, latencies)
+    named = [
+        msgspec.structs.replace(trial.architecture, name=f"{plan.space.name}-{place}")
+        for place, trial in enumerate(chosen, 1)
+        if trial.architecture is not None
+    ]
+    every = [*named, *peers]
+    learned = []
+    for place, architecture in enumerate(every):
+        desk.site.tell("train", place, len(every), architecture.name)
+        learned.append(learn(study, desk, architecture))
+    taken = measured(study, desk, "final", every)
+    rows = costs.of(every)
+    raw = costs.raw(every)
+    members = [
+        Member(
+            name=architecture.name,
+            architecture=architecture,
+            learning=learning,
+            estimates=estimate,
+            measurement=taken.get(architecture.name),
+            trial=trial.number if trial else None,
+            counted=_counted(plan, row, learning, taken.get(architecture.name)),
+        )
+        for architecture, learning, estimate, row, trial in zip(
+            every, learned, raw, rows, [*chosen, *(None for _ in peers)], strict=True
+        )
+    ]
+    family, broken = _within(plan, members[: len(chosen)])
+    return Grown(family, tuple(members[len(chosen) :]), verified, (*notes, *broken))
+
+
+def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[list[Trial], tuple[str, ...]]:
+    """The trials that become members, cheapest first; each keeps the limits as measured, where it is measured.
+
+    Candidates of the front are measured; where too few of them keep the limits, the next fronts behind it are.
+
+    Args:
+        study: of the search.
+        desk: of this worker.
+        verified: is given every measurement, by name.
+    """
+    plan, rungs = desk.plan, desk.judge.rungs
+    left = judged(study.state())
+    kept: list[tuple[Trial, dict[str, float]]] = []
+    for turn in range(ROUNDS):
+        group = front(plan, left, rungs)
+        rows = counted(group, rungs)
+        group = [group[place] for place in spread(plan, rows, VERIFIED * plan.family)]
+        if not group:
+            break
+        taken = measured(study, desk, f"verify-{turn}", [t.architecture for t in group if t.architecture])
+        verified |= taken
+        every = {trial.number: row for trial, row in zip(left, counted(left, rungs), strict=True)}
+        for trial in group:
+            row = _with(plan, every[trial.number], taken.get(f"trial-{trial.number}"))
+            if keeps(plan.objectives, row):
+                kept.append((trial, row))
+        if len(kept) >= plan.family:
+            break
+        left = [trial for trial in left if trial.number not in {one.number for one in group}]
+    places = spread(plan, [row for _, row in kept], plan.family)
+    cost = plan.objectives[1].metric
+    chosen = sorted((kept[place] for place in places), key=lambda pair: pair[1].get(cost, 0.0))
+    notes = () if chosen else ("No candidate keeps the limits; nothing was trained in full.",)
+    return [trial for trial, _ in chosen], notes
+
+
+def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architecture]) -> dict[str, Measurement]:
+    """Measurements by name, taken in turns on the device at hand; none where the search is for another machine."""
+    if not at_hand(desk.plan) or not networks:
+        return {}
+    held = study.state().note(f"measured-{stage}", Taken)
+    names = {found.name for found in networks}
+    if held is None or {row.architecture for row in held.rows} != names:
+        desk.site.tell("measure", 0, len(networks), f"{len(networks)} networks in turns")
+        held = Taken(desk.measure(networks))
+        study.note(f"measured-{stage}", held)
+    return {row.architecture: row for row in held.rows}
+
+
+def at_hand(plan: Plan) -> bool:
+    """Whether the machine that is searched for is the one that the search runs on."""
+    return any(objective.source in ("measure", "calibrated") for objective in plan.objectives)
+
+
+def learn(study: Study, desk: Desk, architecture: Architecture) -> Learning:
+    """A network trained by the final recipe, its weights in the checkpoints' folder; from the study if done before."""
+    name = architecture.name
+    weights = desk.site.checkpoints / f"{name}.safetensors"
+    held = study.state().note(f"learning-{name}", Learning)
+    if held is not None and weights.exists() and held.recipe == desk.plan.final:
+        return held
+    file = desk.site.checkpoints / f"{name}.pt"
+    done = train(architecture, desk.data, desk.plan.final, replace(desk.run, checkpoint=file, test=True))
+    save_weights(done.network, weights)
+    study.note(f"learning-{name}", done.learning)
+    file.unlink(missing_ok=True)
+    return done.learning
+
+
+def network_of(desk: Desk, member: Member) -> nn.Module:
+    """The member's trained network, in evaluation mode."""
+    network = build(member.architecture)
+    load_weights(network, desk.site.checkpoints / f"{member.name}.safetensors")
+    return network.eval()
+
+
+def _with(plan: Plan, row: dict[str, float], taken: Measurement | None) -> dict[str, float]:
+    """The values with what was measured in place of what was predicted."""
+    if taken is None or not at_hand(plan):
+        return row
+    return {**row, "latency_s": taken.median_s, "throughput_per_s": taken.throughput_per_s}
+
+
+def _counted(plan: Plan, row: dict[str, float], learning: Learning, taken: Measurement | None) -> dict[str, float]:
+    return _with(plan, {**row, "accuracy": learning.accuracy}, taken)
+
+
+def _within(plan: Plan, members: Sequence[Member]) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+    """The members that keep the limits in the last measurement as well, and a word on those that do not."""
+    good = tuple(member for member in members if keeps(plan.objectives, {**member.counted, "accuracy": 1.0}))
+    notes = tuple(
+        f"{member.name} was left out: at last it measured {member.counted.get('latency_s', float('nan')) * 1e3:.3g} ms,"
+        " beyond the limit."
+        for member in members
+        if member not in good
+    )
+    return good, notes
