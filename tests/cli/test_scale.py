@@ -75,7 +75,7 @@ def test_the_law_is_that_of_the_users_observations(run: Run) -> None:
     assert found.start.accuracy == pytest.approx(0.6, abs=0.002)
     (member,) = found.members
     assert (member.asked.depth, member.asked.resolution) == (1.0, 1.0), "in seen.csv only width helps"
-    assert member.accuracy == pytest.approx(0.9 - 0.3 * member.real.width**-0.5, abs=0.002)
+    assert member.accuracy == pytest.approx(0.9 - 0.3 * member.real.width**-0.5, abs=0.005)
 
 
 def test_every_file_can_be_read_again(run: Run, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The page about scaling is made from its command and its results, and what its prose says of them is so."""
 
 import csv
+import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,15 @@ def test_the_page_is_made_from_its_command_and_the_results() -> None:
     generator = runpy.run_path(str(ROOT / "docs" / "generate_scale.py"))
     text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     assert generator["page"](text) == text, "run python docs/generate_scale.py"
+
+
+def test_the_pages_python_runs_and_does_what_it_says() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "scale.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    (member,) = names["family"].members
+    assert member.real.resolution == 1.0
+    assert member.real.depth > member.real.width > 1.0
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

@@ -46,7 +46,7 @@ def scale_page(family: Family, platform: Platform, *, made_by: str = "") -> str:
                 "Family",
                 table(members(family)),
                 paragraph(f"{_REAL} {_ACCURACY}", "note"),
-                bullets(notes(family), "note"),
+                bullets(family.notes, "note"),
             ),
             section("Accuracy against latency", figure(accuracy(family)), intro=_compared(family)),
             section("What grows", grid([figure(chart) for chart in charts]), intro=growth_in_words(family)),

@@ -39,6 +39,9 @@ TOLERANCE = 5e-5
 SLACK = 0.05
 """Share of latency that a larger network may save by fitting a machine's tiles."""
 
+FARTHEST = 4.0
+"""How far above its target a reward may be sought."""
+
 _MOST = {"depth": 64.0, "width": 16.0, "resolution": 8.0}
 _PIECES = 8
 
@@ -96,8 +99,8 @@ def search(
         accuracy: of real coefficients; must not fall where one of them grows.
         targets: seconds for a batch, in any order.
         machine: whose estimates count.
-        reward: exponents of (latency / target) below and above it, the latter below 0; None makes targets limits, which
-            are never passed.
+        reward: exponents of (latency / target) below and above it, the latter below 0, of networks up to `FARTHEST`
+            times the largest target; None makes targets limits, which are never passed.
 
     Raises:
         SettingError: a target is not above 0, or below the base's own latency where it is a limit; the reward does
@@ -116,7 +119,7 @@ def search(
         way_out = "Scaling only makes a base larger: raise the target, or begin with a smaller base."
         rule = f"a target must not be below the base's own latency of {start:.6g} s"
         raise SettingError(rule, where=base.name, value=min(targets), way_out=way_out)
-    reach = max(targets) * (1 if reward is None else 4)
+    reach = max(targets) * (1 if reward is None else FARTHEST)
     tree = _Tree(base, machine, accuracy, axes(base, machine, reach))
     goals = [goal(target, reward) for target in targets]
     tree.grow(goals)

@@ -29,6 +29,8 @@ FEWEST = 6
 _NAMES = ("floor", "outer", "inner", "depth", "width", "resolution")
 _MOST = (0.0, 2.0, 12.0, 1.0, 1.0, 1.0)
 _STARTS = tuple(itertools.product((0.5, 0.9), (0.4, 1.0), (0.5, 3.0)))
+_STEPS = (0.1, 0.3, 1.0, 0.05, 0.05, 0.05)
+_ROUNDS = 200
 _TINY = 1e-30
 _SIMPLER = 1e-4
 
@@ -110,11 +112,7 @@ class ScalingLaw:
         data = np.array([(one.depth, one.width, one.resolution, 1.0 - one.accuracy) for one in observations])
         found = [self._fit(data, start) for start in _starts(data)]
         _, best = min(found, key=lambda pair: pair[0])
-        without = tuple(
-            _powers(min((self._fit(np.delete(data, i, axis=0), start) for start in [best, *_starts(data)[:1]]),
-                        key=lambda pair: pair[0])[1])
-            for i in range(len(data))
-        )  # fmt: skip
+        without = tuple(_powers(self._fit(np.delete(data, i, axis=0), best)[1]) for i in range(len(data)))
         residual = float(np.sqrt(np.mean(_differences(best, data) ** 2)))
         return FittedLaw(Law(_powers(best), without, tuple(observations), residual))
 
@@ -132,7 +130,8 @@ class ScalingLaw:
             misses,
             np.clip(start, least + 1e-6, most - 1e-6),
             bounds=(least, most),
-            x_scale=[0.1, 0.3, 1, 0.05, 0.05, 0.05],
+            x_scale=_STEPS,
+            max_nfev=_ROUNDS,
         )
         return float(found.cost), cast(Numbers, found.x)
 
