@@ -1,7 +1,9 @@
 """What is handed over is the network: in every format, on real images, with a card that says what the records say."""
 
+import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import warnings
@@ -364,6 +366,29 @@ def test_a_disk_that_is_full_leaves_what_was_there(shrunk: Given) -> None:
         unchanged(shrunk, before)
 
 
+def test_a_process_that_is_killed_half_way_leaves_what_was_there(shrunk: Given) -> None:
+    before = verify(shrunk.folder).digest
+    child = os.fork()
+    if not child:
+
+        def die(event: str, where: tuple[object, ...]) -> None:
+            if event == "os.rename" and str(where[1]).endswith("program.pt2"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(die)
+        try:
+            again(shrunk)
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert verify(shrunk.folder).digest == before
+    left = [path for path in shrunk.folder.parent.iterdir() if path != shrunk.folder]
+    assert [path.name for path in left] == [f".shrunk.{child}.part"]
+    assert len(list(left[0].iterdir())) == 3  # record, weights, and a program that had no name yet
+    again(shrunk)
+    unchanged(shrunk, verify(shrunk.folder).digest)
+
+
 class Spoiled(nn.Module):
     """A network that is not its record's any more: its answers are doubled, by a number that no weights file holds."""
 
@@ -390,14 +415,16 @@ def test_a_network_that_answers_otherwise_than_its_files_is_refused(shrunk: Give
         judge(TOLERANCE * 1.001, "net, model.onnx")
 
 
-def test_a_network_that_no_graph_can_hold_is_refused(shrunk: Given) -> None:
+def test_a_network_that_no_graph_can_hold_is_refused(shrunk: Given, capfd) -> None:
     class Asks(Spoiled):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x if x.sum().item() > 0 else x + 0.0)
 
     before = verify(shrunk.folder).digest
-    with pytest.raises(ExportError, match=r"shrunk, program\.pt2: the network must be one that can be written"):
+    with pytest.raises(ExportError, match=r"shrunk, program\.pt2: the network must be one that can be written") as told:
         again(shrunk, Asks(shrunk.network, 1.0))
+    assert len(str(told.value).splitlines()) == 1
+    assert tuple(capfd.readouterr()) == ("", "")
     unchanged(shrunk, before)
 
 

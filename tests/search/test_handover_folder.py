@@ -112,8 +112,12 @@ def test_what_is_no_earlier_folder_of_ours_is_left_alone(tmp_path: Path) -> None
     with pytest.raises(SettingError, match=r"nothing but an earlier network's files.*notes\.txt"):
         fill(target, "new ")
     assert held(target) == whole("old ") | {"notes.txt": "mine"}
+    (tmp_path / ".new.old").mkdir()
+    (tmp_path / ".new.old" / "notes.txt").write_text("mine")
+    with pytest.raises(SettingError, match=r"\.new\.old: .*notes\.txt"):
+        fill(tmp_path / "new", "new ")
     for made in (tmp_path / "file", tmp_path / "link"):
         made.write_text("mine") if made.name == "file" else made.symlink_to(target)
         with pytest.raises(SettingError, match="nothing but an earlier network's files"):
             fill(made, "new ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "net"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new.old", "file", "link", "net"]

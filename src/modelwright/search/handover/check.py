@@ -45,7 +45,8 @@ def write_formats(
         except (OSError, ModelwrightError):
             raise
         except Exception as failure:  # exporters, checkers and runtimes raise errors of every kind
-            rule = f"the network must be one that can be written and run so ({type(failure).__name__}: {failure})"
+            said = next(iter(str(failure).strip().splitlines()), "")
+            rule = f"the network must be one that can be written and run so ({type(failure).__name__}: {said})"
             way_out = "Take the operators that it names out of the space, or report it to the exporter's makers."
             raise ExportError(rule, where=where, way_out=way_out) from failure
         judge(worst, where)

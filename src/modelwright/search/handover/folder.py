@@ -27,6 +27,7 @@ def whole_folder(target: Path, files: Collection[str]) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.old")
+    _check(aside, files)
     _tidy(target, aside)
     _check(target, files)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

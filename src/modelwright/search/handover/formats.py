@@ -130,13 +130,13 @@ def run_onnx(folder: Path) -> Run:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters without their warnings, which tell of packages that are not needed and of torch's own future."""
+    """Exporters without their chatter: packages that are not needed, torch's own future, whole graphs that failed."""
     loggers = [logging.getLogger(name) for name in _CHATTER]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
