@@ -50,7 +50,7 @@ def scale_page(family: Family, platform: Platform, *, made_by: str = "") -> str:
             ),
             section("Accuracy against latency", figure(accuracy(family)), intro=_compared(family)),
             section("What grows", grid([figure(chart) for chart in charts]), intro=growth_in_words(family)),
-            section("Other rules", *(details(other.name, table(_of(other.members)), paragraph(other.source, "note"))
+            section("Other rules", *(details(_title(other), table(_of(other.members)), paragraph(other.source, "note"))
                                      for other in family.references)),
         ],
         _origin(family, platform),
@@ -81,7 +81,7 @@ def accuracy(family: Family) -> Chart:
     """Predicted accuracy against latency, of the family and of what other rules make of the base."""
     groups = [_marks(f"searched for {family.platform}", _OURS, [family.start, *family.members], "circle")]
     for other, colour, shape in zip(family.references, _OTHERS, _SHAPES, strict=False):
-        groups.append(_marks(other.name, colour, other.members, shape))
+        groups.append(_marks(_title(other), colour, other.members, shape))
     marks = [mark for group in groups for mark in group.marks]
     kind = "measured or estimated" if family.device else "estimated"
     option = plane(
@@ -105,7 +105,7 @@ def coefficients(family: Family, name: str) -> Chart:
         (f"searched for {family.platform}", _OURS, "circle", [family.start, *family.members])
     ]
     for other, colour, shape in zip(family.references, _OTHERS, _SHAPES, strict=False):
-        lines.append((other.name, colour, shape, other.members))
+        lines.append((_title(other), colour, shape, other.members))
     groups = [
         Marks(title, colour, tuple(
             Mark(one.latency_s, getattr(one.real, name), _card(one)) for one in sorted(found, key=_latency)
@@ -146,6 +146,11 @@ def _of(found: Sequence[ScaledMember]) -> Data:
 def _marks(name: str, colour: str, found: Sequence[ScaledMember], shape: str) -> Marks:
     marks = tuple(Mark(one.latency_s, one.accuracy, _card(one)) for one in sorted(found, key=_latency))
     return Marks(name, colour, marks, shape, 9.0, line="straight")
+
+
+def _title(rule: Reference) -> str:
+    """A rule as it is; the authors' own members as published."""
+    return rule.name if rule.name.endswith("rule") else f"published, {rule.name}"
 
 
 def _latency(one: ScaledMember) -> float:
