@@ -269,13 +269,9 @@ def test_a_supernet_goes_on_to_the_same_bits(tiny: Space, digits: Data, tmp_path
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop", "sgd"])
-def test_weights_that_rest_are_taken_or_refused(tiny: Space, digits: Data, optimizer: str) -> None:
+def test_weights_may_rest_in_some_steps(tiny: Space, digits: Data, optimizer: str) -> None:
     recipe = msgspec.structs.replace(RECIPE, epochs=1, optimizer=optimizer, learning_rate=0.01)
-    if optimizer == "sgd":
-        with pytest.raises(SettingError, match="weights that rest"):
-            train_supernet(tiny, digits, recipe, ONE)
-    else:
-        assert train_supernet(tiny, digits.subset(train=256), recipe, ONE)[1].complete
+    assert train_supernet(tiny, digits.subset(train=256), recipe, ONE)[1].complete
 
 
 def test_a_judgement_inside_the_supernet_leaves_it_as_it_was(tiny: Space, digits: Data) -> None:

@@ -21,7 +21,7 @@ from modelwright.errors import SettingError
 from modelwright.hardware import platform
 from modelwright.records import Execution, Findings, Member, Plan, Policy, from_json
 from modelwright.records.study import Evidence, Metric
-from modelwright.report import compare_page, search_page
+from modelwright.report import compare_page, result, search_page
 from modelwright.report.markup import Data as Rows
 from modelwright.report.quantity import percent, quantity
 from modelwright.search.algorithms import SEARCHERS
@@ -109,7 +109,8 @@ def _how(parser: argparse.ArgumentParser) -> None:
     add("--images", type=int, default=0, metavar="N", help="use so many training images (default: all)")
     add("--family", type=int, default=3, metavar="N", help="how many networks are wanted (default: 3)")
     add("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
-    add("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
+    add("--workers", type=int, default=1, metavar="N", help="processes that share the search (default: 1)")
+    add("--ray", default="", metavar="ADDRESS", help="run the other workers on a Ray cluster, such as auto")
     add("--device", default="cpu", help="where networks are trained and measured (default: cpu)")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads of each process (default: what torch takes)")
     add("--output", type=Path, default=Path("search"), metavar="FOLDER", help="for all results (default: ./search)")
@@ -125,6 +126,7 @@ def _search(arguments: argparse.Namespace) -> int:
         arguments.device,
         arguments.threads,
         arguments.workers,
+        arguments.ray,
         commit=commit(),
         command=f"modelwright {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["search"] else "",
     )
@@ -187,6 +189,7 @@ def _tell(findings: Findings) -> None:
     rows = [_row(member) for member in (*findings.family, *findings.references)]
     show_table(Rows(headings, tuple(rows)))
     print()
+    print(result(findings))
     for agreement in findings.agreements:
         text = f"{agreement.evidence}: rank correlation {agreement.kendall:.2f} with full training"
         show_note(f"{text}, {agreement.candidates} candidates.")

@@ -2,7 +2,7 @@
 
 from modelwright.report.compare import compare_page
 from modelwright.report.cost import cost_page
-from modelwright.report.search import search_page
+from modelwright.report.search import result, search_page
 from modelwright.report.whatif import whatif_page
 
-__all__ = ["compare_page", "cost_page", "search_page", "whatif_page"]
+__all__ = ["compare_page", "cost_page", "result", "search_page", "whatif_page"]

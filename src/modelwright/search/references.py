@@ -15,7 +15,7 @@ BASE_SIDE = 4
 STEPS = tuple(step / 2 for step in range(-30, 1))
 LEAST_SIDE = 32
 """The product of the strides of both families; smaller images are enlarged to it."""
-BEYOND = 4.0
+BEYOND = 2.5
 """References reach up to so many times the family's largest cost, to find where they are as accurate."""
 
 

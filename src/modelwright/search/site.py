@@ -37,7 +37,8 @@ class Site:
         folder: for the study, checkpoints and results.
         device: "cpu", "cuda" or "cuda:N", where candidates are trained and measured.
         threads: CPU threads of training and measuring, 0 for as many as torch takes.
-        workers: processes that share the study on this machine.
+        workers: processes that share the study, this one among them.
+        ray: address of the Ray cluster whose machines the other workers run on; "" for this machine alone.
         clock: counts the seconds.
         commit: the project's commit, for the records.
         command: the command line, for the records.
@@ -48,6 +49,7 @@ class Site:
     device: str = "cpu"
     threads: int = 0
     workers: int = 1
+    ray: str = ""
     clock: Clock = field(default_factory=SystemClock)
     commit: str = ""
     command: str = ""

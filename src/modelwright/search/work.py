@@ -1,10 +1,8 @@
 """The worker: claims what is to be run next, judges it, and writes down what came of it."""
 
 import threading
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import get_context
 from typing import final
 
 import msgspec
@@ -14,6 +12,7 @@ from modelwright.errors import ModelwrightError, StoreError
 from modelwright.records import Trial
 from modelwright.search.desk import Desk, prepare
 from modelwright.search.evaluate import promotions
+from modelwright.search.hands import hands
 from modelwright.search.objectives import keeps
 from modelwright.search.site import Site
 from modelwright.search.standing import counted, history, judged
@@ -79,7 +78,7 @@ def work(study: Study, desk: Desk) -> None:
 
 
 def crew(study: Study, desk: Desk) -> None:
-    """The same by several processes, this one among them.
+    """The same by several processes, this one among them; on this machine, or on those of a Ray cluster.
 
     Raises:
         ModelwrightError: of this worker, or of the first other that failed.
@@ -88,12 +87,12 @@ def crew(study: Study, desk: Desk) -> None:
     if others < 1:
         work(study, desk)
         return
-    site = replace(desk.site, report=None, workers=1)
-    with ProcessPoolExecutor(others, get_context("spawn")) as pool:
-        futures = [pool.submit(_join, site) for _ in range(others)]
+    helpers = hands(desk.site)
+    helpers.begin(_join, replace(desk.site, report=None, workers=1, ray=""), others)
+    try:
         work(study, desk)
-        for future in futures:
-            future.result()
+    finally:
+        helpers.end()
 
 
 def _join(site: Site) -> None:

@@ -7,7 +7,6 @@ from typing import cast, final
 import msgspec
 import torch
 
-from modelwright.errors import SettingError
 from modelwright.records import Architecture, Learning, Point, Recipe, Space, to_json
 from modelwright.search.evaluate.judge import Judge, Judgement, check_budget
 from modelwright.search.evaluate.supernet.supernet import Supernet
@@ -71,13 +70,9 @@ def train_supernet(space: Space, data: Data, recipe: Recipe, run: Run | None = N
         run: where; on this CPU, without a checkpoint, if None.
 
     Raises:
-        RecordError, SettingError: the space is not one of stages of MBConv blocks, or the recipe's optimizer is "sgd",
-            whose fused form in torch takes no weights that rest in some steps; the rest as of `train`.
+        RecordError, SettingError: the space is not one of stages of MBConv blocks; the rest as of `train`.
     """
     run = run or Run()
-    if recipe.optimizer == "sgd":
-        rule, way_out = "a supernet's optimizer must take weights that rest in some steps", "Use adamw or rmsprop."
-        raise SettingError(rule, where="recipe.optimizer", value=recipe.optimizer, way_out=way_out)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         supernet = Supernet(space)
