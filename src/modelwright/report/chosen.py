@@ -1,5 +1,6 @@
 """What a search chose in each place, and what choosing otherwise would cost."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -98,8 +99,17 @@ def signed(change: float) -> str:
 
 
 def _base(findings: Findings) -> float | None:
-    """What the family's largest member costs."""
-    return counted(findings, findings.family[-1], cost_metric(findings.plan)) if findings.family else None
+    """What the family's largest member costs, as the effects tell it: the one cost that all choices have in common.
+
+    What was counted for the member may be measured where the effects are predicted.
+    """
+    if not findings.family:
+        return None
+    costs = Counter(cost for reason in findings.reasons for cost in {cost for _, cost in reason.effects.values()})
+    common = [
+        cost for cost, count in costs.items() if count == sum(bool(reason.effects) for reason in findings.reasons)
+    ]
+    return common[0] if common else counted(findings, findings.family[-1], cost_metric(findings.plan))
 
 
 def _place(reason: Reason) -> tuple[str, str]:

@@ -36,7 +36,9 @@ def _reason(
         points = {value: _changed(domain, largest, choice, value) for value in choice.values}
         kept = {value: point for value, point in points.items() if point is not None}
         rows = costs.values(list(kept.values()))
-        effects = {_word(value): (None, row[cost.metric]) for value, row in zip(kept, rows, strict=True)}
+        effects = {
+            _word(value): (None, row[cost.metric]) for value, row in zip(kept, rows, strict=True) if cost.metric in row
+        }
     share = count / sum(votes.values())
     return Reason(choice.name, _word(chosen), share, effects, _why(_word(chosen), effects, cost))
 
@@ -68,4 +70,4 @@ def _why(chosen: str, effects: dict[str, tuple[float | None, float]], cost: Obje
 
 
 def _word(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
