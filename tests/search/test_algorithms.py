@@ -182,14 +182,17 @@ def test_auto_finds_the_best_in_a_fraction_of_what_chance_needs(domain: Domain, 
     assert np.mean(needed) < (0.1 if domain.size > 1000 else 0.75) * by_chance
 
 
-def test_auto_comes_near_the_whole_front_in_a_quarter_of_the_evaluations() -> None:
+@pytest.mark.parametrize("known", [None, latency], ids=["paid", "free"])
+def test_auto_comes_near_the_whole_front_in_a_third_of_the_evaluations(known: object) -> None:
     every = told(PRODUCT.enumerate(48) or [])
     reference = reference_point(every.losses)
-    for known in (None, latency):
-        rng, points = np.random.default_rng(0), list[Point]()
-        while len(points) < 14:
+    ratios = []
+    for seed in range(3):
+        rng, points = np.random.default_rng(seed), list[Point]()
+        while len(points) < 16:
             points += Auto(first=6).suggest(PRODUCT, told(points, known=known), rng, 1)
-        assert hypervolume(told(points).losses, reference) > 0.93 * hypervolume(every.losses, reference)
+        ratios.append(hypervolume(told(points).losses, reference) / hypervolume(every.losses, reference))
+    assert np.mean(ratios) > 0.95
 
 
 def test_auto_starts_with_all_latencies_where_they_cost_nothing() -> None:

@@ -10,7 +10,7 @@ from modelwright.records import Choice
 from modelwright.search.algorithms.improvement import expected_improvement, gain_below
 from modelwright.search.pareto import hypervolume, reference_point
 from modelwright.search.space.encoding import encode
-from modelwright.search.surrogates import Forest, GaussianProcess, distances
+from modelwright.search.surrogates import Forest, GaussianProcess, bound_below, distances, unwarped, warped
 from modelwright.search.surrogates import gaussian_process as process
 from modelwright.search.surrogates.forest import one_hot
 
@@ -201,3 +201,61 @@ def test_the_gain_below_a_bound_of_a_standard_normal_is_known() -> None:
     assert gain_below(1.0, zero, one)[0] == pytest.approx(1.0833154705876864)
     assert gain_below(2.0, zero, zero)[0] == 2
     assert gain_below(-2.0, zero, zero)[0] == 0
+
+
+LOSSES = st.lists(st.integers(-1000, 1000), min_size=4, max_size=30, unique=True).map(
+    lambda xs: np.array(xs, dtype=float)
+)
+
+
+@given(LOSSES, st.floats(0.1, 100), st.floats(-100, 100))
+def test_a_bound_lies_below_all_losses_and_moves_with_their_unit(
+    losses: np.ndarray, unit: float, offset: float
+) -> None:
+    bound = bound_below(losses)
+    assert bound < losses.min()
+    moved = bound_below(losses * unit + offset)
+    assert moved == pytest.approx(bound * unit + offset) if np.isfinite(bound) else moved == -np.inf
+
+
+def skewness(sample: np.ndarray) -> float:
+    return float(((sample - sample.mean()) ** 3).mean() / sample.std() ** 3)
+
+
+def test_a_long_tail_to_the_bad_side_has_a_bound_and_evenly_spread_losses_have_none() -> None:
+    rng = np.random.default_rng(4)
+    even, skewed = rng.standard_normal(200), np.exp(rng.standard_normal(200))
+    assert bound_below(skewed) > -1, "near 0, where that of the exponential is"
+    logs = warped(skewed[:, None], np.array([bound_below(skewed)]))[:, 0]
+    assert abs(skewness(logs)) < 0.5 * skewness(skewed)
+    assert bound_below(-skewed) == -np.inf, "a tail to the good side is left alone"
+    assert bound_below(even) < -3
+    assert bound_below(np.ones(9)) == bound_below(even[:3]) == bound_below(even[:0]) == -np.inf
+
+
+@given(LOSSES)
+def test_warping_keeps_the_order_and_can_be_undone(losses: np.ndarray) -> None:
+    both, bounds = np.column_stack([losses, losses]), np.array([bound_below(losses), -np.inf])
+    seen = warped(both, bounds)
+    assert (np.argsort(seen[:, 0]) == np.argsort(losses)).all()
+    assert (seen[:, 1] == losses).all()
+    assert unwarped(seen, bounds) == pytest.approx(both)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds())
+def test_expected_improvement_of_log_normal_losses_is_the_mean_of_improvements(rng: np.random.Generator) -> None:
+    front, reference, bounds = rng.random((4, 2)), np.array([1.2, 1.2]), np.array([-0.3, -np.inf])
+    mean, spread = rng.uniform(-1, 0.5, (2, 2)), rng.uniform(0.05, 0.5, (2, 2))
+    found = expected_improvement(front, reference, mean, spread, bounds)
+    before, noise = hypervolume(front, reference), rng.standard_normal((500, 2))
+    for place in range(2):
+        draws = unwarped(mean[place] + spread[place] * noise, bounds)
+        gains = np.array([hypervolume(np.vstack([front, draw]), reference) - before for draw in draws])
+        assert found[place] == pytest.approx(gains.mean(), abs=5 * gains.std() / np.sqrt(500) + 5e-3)
+
+
+def test_nothing_is_gained_below_the_bound() -> None:
+    assert gain_below(1.0, np.zeros(2), np.ones(2), above=1.0).tolist() == [0, 0]
+    far = gain_below(1e6, np.array([0.5]), np.array([0.3]), above=2.0)[0]
+    assert far == pytest.approx(1e6 - 2 - np.exp(0.5 + 0.045)), "the mean of a log-normal"

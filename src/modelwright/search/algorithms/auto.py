@@ -3,8 +3,9 @@
 What it knows that a general optimiser does not: latency mostly costs nothing to know, so it is not predicted but
 looked up for every candidate; it spreads the first evaluations over all latencies, tells the predictor of accuracy
 something about size, and rules out what breaks a limit before anything is trained. Each paid loss has a process of
-its own. Losses far behind the front are cut off, so that the processes spend their detail where the front is; and the
-reference point lies half an extent beyond the front found so far, so that its ends go on being looked for.
+its own, which sees a skewed loss through a logarithm. Losses far behind the front are cut off, so that the processes
+spend their detail where the front is; and the reference point lies half an extent beyond the front found so far, so
+that its ends go on being looked for.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from modelwright.search.algorithms.searcher import Searcher, fresh
 from modelwright.search.history import History, key
 from modelwright.search.pareto import non_dominated, reference_point
 from modelwright.search.space import Domain, Listed
-from modelwright.search.surrogates import GaussianProcess, distances
+from modelwright.search.surrogates import GaussianProcess, bound_below, distances, unwarped, warped
 
 Numbers = NDArray[np.float64]
 
@@ -81,7 +82,8 @@ class Auto(Searcher):
 
         def gains(some: Sequence[Point]) -> Numbers:
             mean, spread = belief.predict(some, points, losses)
-            return _gains(inside, reference, (mean, spread), (weights, noise)) * belief.chance(mean, spread)
+            gain = _gains(inside, reference, (mean, spread, belief.bounds), (weights, noise))
+            return gain * belief.chance(mean, spread)
 
         worth = gains(pool)
         for _ in range(0 if isinstance(domain, Listed) else CLIMBS):
@@ -104,6 +106,7 @@ class _Belief:
     Attributes:
         domain, history: as they are.
         free: (objectives,), whether a loss costs nothing to know.
+        bounds: (objectives,), above which losses are log-normal; minus infinity for normal ones.
         parameters: of each paid loss's process.
         cut: how far beyond the nadir losses are told apart.
     """
@@ -111,6 +114,7 @@ class _Belief:
     domain: Domain
     history: History
     free: NDArray[np.bool_]
+    bounds: Numbers
     parameters: tuple[Numbers | None, ...]
     cut: float
 
@@ -119,7 +123,13 @@ class _Belief:
         objectives = history.losses.shape[1]
         sample = history.free(history.points[:1])
         free = np.zeros(objectives, dtype=np.bool_) if sample is None else ~np.isnan(sample[0])
-        belief = _Belief(domain, history, free, (None,) * objectives, cut)
+        bounds = np.array(
+            [
+                -np.inf if known else bound_below(column)
+                for known, column in zip(free, _cut_off(history.losses, cut).T, strict=True)
+            ]
+        )
+        belief = _Belief(domain, history, free, bounds, (None,) * objectives, cut)
         size = len(history.points)
         step = max(4, size // REFITS)
         seen = max(size // step * step, min(size, 4))
@@ -127,12 +137,12 @@ class _Belief:
             return belief
         some = np.unique(np.linspace(0, seen - 1, min(seen, FITTED_AT_MOST)).astype(np.intp))
         rows = belief.rows([history.points[place] for place in some.tolist()])
-        cutoff = _cut_off(history.losses[:seen], cut)[some]
+        targets = warped(_cut_off(history.losses[:seen], cut)[some], bounds)
         fitted = tuple(
             None if known else _fitted(rows.tobytes(), rows.shape, belief.columns.tobytes(), column.tobytes())
-            for known, column in zip(free, cutoff.T, strict=True)
+            for known, column in zip(free, targets.T, strict=True)
         )
-        return _Belief(domain, history, free, fitted, cut)
+        return _Belief(domain, history, free, bounds, fitted, cut)
 
     @property
     def columns(self) -> NDArray[np.bool_]:
@@ -159,20 +169,20 @@ class _Belief:
         if not pending:
             return points, losses
         mean, _ = self.predict(pending, points, losses)
-        return [*points, *pending], np.vstack([losses, mean])
+        return [*points, *pending], np.vstack([losses, unwarped(mean, self.bounds)])
 
     def predict(self, points: Sequence[Point], seen: Sequence[Point], losses: Numbers) -> tuple[Numbers, Numbers]:
-        """Mean and standard deviation of each loss at points, (points, objectives) each."""
+        """Mean and standard deviation of each (warped) loss at points, (points, objectives) each."""
         known = self.history.free(points)
         mean, spread = np.zeros((len(points), len(self.free))), np.zeros((len(points), len(self.free)))
         old, new = self.rows(seen), self.rows(points)
         among, across = distances(old, old, self.columns), distances(new, old, self.columns)
-        cutoff = _cut_off(losses, self.cut)
+        targets = warped(_cut_off(losses, self.cut), self.bounds)
         for objective, parameters in enumerate(self.parameters):
             if known is not None and self.free[objective]:
                 mean[:, objective] = known[:, objective]
                 continue
-            process = GaussianProcess.fit(among, cutoff[:, objective], parameters, 0 if parameters is not None else 40)
+            process = GaussianProcess.fit(among, targets[:, objective], parameters, 0 if parameters is not None else 40)
             mean[:, objective], spread[:, objective] = process.predict(across)
         return mean, spread
 
@@ -186,7 +196,8 @@ class _Belief:
         limits = self.history.limits
         chance = np.ones(len(mean))
         for objective in np.flatnonzero(np.isfinite(limits)).tolist() if limits is not None else ():
-            off = limits[objective] - mean[:, objective]  # type: ignore[index]  # None has no finite limits
+            limit = warped(limits[None], self.bounds)[0, objective]  # type: ignore[index]  # None has no finite limits
+            off = limit - mean[:, objective]
             sure = spread[:, objective] <= 0
             chance *= np.where(sure, off >= 0, ndtr(off / np.where(sure, 1.0, spread[:, objective])))
         return chance
@@ -207,15 +218,15 @@ def _cut_off(losses: Numbers, cut: float) -> Numbers:
 
 
 def _gains(
-    losses: Numbers, reference: Numbers, normal: tuple[Numbers, Numbers], draws: tuple[Numbers, Numbers]
+    losses: Numbers, reference: Numbers, normal: tuple[Numbers, Numbers, Numbers], draws: tuple[Numbers, Numbers]
 ) -> Numbers:
     """What each point is expected to add: hypervolume for one or two losses, else to one weighted loss (ParEGO).
 
     ParEGO: Knowles, 2006, doi 10.1109/TEVC.2005.851274: the augmented Chebyshev sum with weights drawn anew each time.
     """
-    mean, spread = normal
+    mean, spread, bounds = normal
     if losses.shape[1] <= 2:
-        return expected_improvement(losses, reference, mean, spread)
+        return expected_improvement(losses, reference, mean, spread, bounds)
     weights, noise = draws
     low = losses.min(axis=0)
     extent = np.where(reference > low, reference - low, 1.0)
@@ -225,7 +236,7 @@ def _gains(
         summed: Numbers = weighted.max(axis=-1) + 0.05 * weighted.sum(axis=-1)
         return summed
 
-    outcomes = scalar(mean[None] + spread[None] * noise[:, None])
+    outcomes = scalar(unwarped(mean[None] + spread[None] * noise[:, None], bounds))
     best = float(scalar(losses).min())
     return gain_below(best, outcomes.mean(axis=0), np.maximum(outcomes.std(axis=0), 1e-12))
 

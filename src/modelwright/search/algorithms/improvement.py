@@ -9,7 +9,11 @@ a,
 
 where a_0 is minus infinity, b_0 the reference's b, and the last a its a. Source: Emmerich et al., 2011 (doi
 10.1109/CEC.2011.5949880); the form by strips follows Yang et al., 2019 (doi 10.1007/s10898-019-00798-7). A loss that
-is known has s = 0, and the formula still holds.
+is known has s = 0, and the formula still holds. Of a log-normal loss, log(X - a) = N(m, s),
+
+    g(c; X) = (c - a) Phi(d) - exp(m + s^2 / 2) Phi(d - s),    d = (log(c - a) - m) / s,
+
+the price of an option to sell (Black and Scholes, 1973, doi 10.1086/260062).
 """
 
 import math
@@ -23,8 +27,13 @@ from modelwright.search.pareto import non_dominated
 Numbers = NDArray[np.float64]
 
 
-def gain_below(bound: float, mean: Numbers, spread: Numbers) -> Numbers:
-    """E[max(bound - X, 0)] for normal X, elementwise; spread 0 is a known value."""
+def gain_below(bound: float, mean: Numbers, spread: Numbers, above: float = -math.inf) -> Numbers:
+    """E[max(bound - X, 0)] for normal X, elementwise; spread 0 is a known value.
+
+    With a finite `above` X is log-normal above it; mean and spread, which must not be 0, are those of log(X - above).
+    """
+    if math.isfinite(above):
+        return _gain_below_log_normal(bound - above, mean, spread)
     sure = spread <= 0
     safe = np.where(sure, 1.0, spread)
     z = (bound - mean) / safe
@@ -33,7 +42,17 @@ def gain_below(bound: float, mean: Numbers, spread: Numbers) -> Numbers:
     return found
 
 
-def expected_improvement(losses: Numbers, reference: Numbers, mean: Numbers, spread: Numbers) -> Numbers:
+def _gain_below_log_normal(room: float, mean: Numbers, spread: Numbers) -> Numbers:
+    if room <= 0:
+        return np.zeros(len(mean))
+    d = (math.log(room) - mean) / spread
+    found: Numbers = np.maximum(room * ndtr(d) - np.exp(mean + 0.5 * spread**2) * ndtr(d - spread), 0.0)
+    return found
+
+
+def expected_improvement(
+    losses: Numbers, reference: Numbers, mean: Numbers, spread: Numbers, bounds: Numbers | None = None
+) -> Numbers:
     """Of each point the hypervolume that it is expected to add, (points,).
 
     Args:
@@ -41,17 +60,20 @@ def expected_improvement(losses: Numbers, reference: Numbers, mean: Numbers, spr
         reference: (objectives,).
         mean: of the losses at the points, (points, objectives).
         spread: their standard deviations, (points, objectives); 0 for what is known.
+        bounds: (objectives,), above which losses are log-normal, mean and spread those of the logarithms; minus
+            infinity, or None, for normal ones.
     """
+    above = [-math.inf] * losses.shape[1] if bounds is None else bounds.tolist()
     inside = losses[(losses < reference).all(axis=1)]
     front = inside[non_dominated(inside)]
     if losses.shape[1] == 1:
         best = front[0, 0] if len(front) else reference[0]
-        return gain_below(float(best), mean[:, 0], spread[:, 0])
+        return gain_below(float(best), mean[:, 0], spread[:, 0], above[0])
     ends = np.append(front[:, 0], reference[0]).tolist()
     heights = np.append(reference[1], front[:, 1]).tolist()
     before, total = np.zeros(len(mean)), np.zeros(len(mean))
     for end, height in zip(ends, heights, strict=True):
-        upto = gain_below(end, mean[:, 0], spread[:, 0])
-        total += (upto - before) * gain_below(height, mean[:, 1], spread[:, 1])
+        upto = gain_below(end, mean[:, 0], spread[:, 0], above[0])
+        total += (upto - before) * gain_below(height, mean[:, 1], spread[:, 1], above[1])
         before = upto
     return total
