@@ -1,0 +1,84 @@
+"""A family found on real data, beside EfficientNet and EfficientNet-X trained by the same recipe and measured in turns.
+
+    python benchmarks/quality/family.py DATA [--images 6000] [--trials 24] [--epochs 9] [--final-epochs 18]
+
+DATA is a data set's name or folder, such as Fashion-MNIST's four idx files. Runs `modelwright search` from Python for this
+very machine, in a folder that it can be resumed from (build/family-DATA), and writes what came of it to
+benchmarks/results/family-DATA-DEVICE.csv: a row a network, with test accuracy, measured and predicted latency.
+"""
+
+import argparse
+import csv
+import re
+from pathlib import Path
+
+from modelwright.cli.live import live
+from modelwright.cli.measure import commit
+from modelwright.records import Findings, Member
+from modelwright.report import result, search_page
+from modelwright.search import Site, plan_for, search
+from modelwright.training import dataset
+
+ROOT = Path(__file__).parents[2]
+
+
+def row(findings: Findings, member: Member) -> dict[str, object]:
+    """What the table tells of one network."""
+    taken, learning = member.measurement, member.learning
+    return {
+        "network": member.name,
+        "role": "reference" if member.trial is None else "family",
+        "test_accuracy": f"{learning.test_accuracy or 0:.4f}",
+        "validation_accuracy": f"{learning.accuracy:.4f}",
+        "measured_s": f"{taken.median_s:.6g}" if taken else "",
+        "spread": f"{taken.spread:.3g}" if taken else "",
+        "predicted_s": f"{member.counted.get('latency_s', 0):.6g}",
+        "estimated_s": f"{member.estimates['latency_s']:.6g}",
+        "params": int(member.estimates["params"]),
+        "flops": int(member.estimates["flops"]),
+        "epochs": len(learning.epochs),
+        "images": findings.plan.images,
+        "batch": findings.plan.batch,
+        "threads": findings.device.threads,
+        "device": findings.device.name,
+        "torch": findings.device.versions.get("torch", ""),
+        "commit": findings.device.commit,
+    }
+
+
+def main() -> None:
+    """Parse, search, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--final-epochs", type=int, default=18)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    word = re.sub(r"[^a-z0-9]+", "-", Path(given.data).name.lower()).strip("-")
+    data = dataset(given.data, seed=given.seed)
+    plan = plan_for(
+        data, epochs=(given.epochs, given.final_epochs), trials=given.trials, seed=given.seed, images=given.images
+    )
+    folder = ROOT / "build" / f"family-{word}-{given.seed}"
+    with live() as report:
+        site = Site(folder, given.device, given.threads, given.workers, commit=commit(), report=report)
+        findings = search(plan, site, resume=True)
+    (folder / "report.html").write_text(search_page(findings), encoding="utf-8")
+    rows = [row(findings, member) for member in (*findings.family, *findings.references)]
+    device = re.sub(r"[^a-z0-9]+", "-", findings.device.name.lower()).strip("-")
+    file = ROOT / "benchmarks" / "results" / f"family-{word}-{device}.csv"
+    with file.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(result(findings))
+    print(f"wrote {file}")
+
+
+if __name__ == "__main__":
+    main()
