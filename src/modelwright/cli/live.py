@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from modelwright.report.quantity import percent, quantity
+from modelwright.report.candidates import written
+from modelwright.report.quantity import percent
 from modelwright.search import Progress
 
 STAGES = {
@@ -22,11 +23,15 @@ STAGES = {
 
 
 @contextmanager
-def live() -> Iterator[Callable[[Progress], None]]:
-    """What shows each step of a search until the block ends."""
+def live(cost: str) -> Iterator[Callable[[Progress], None]]:
+    """What shows each step of a search until the block ends.
+
+    Args:
+        cost: the metric that stands beside the best accuracy.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines()
+        yield _Lines(cost)
         return
     columns = (
         TextColumn("{task.description:26}"),
@@ -47,7 +52,7 @@ def live() -> Iterator[Callable[[Progress], None]]:
                 tasks[step.stage] = len(bars.tasks)
                 bars.add_task(STAGES.get(step.stage, step.stage), total=step.total, best="", message="")
             task = bars.task_ids[tasks[step.stage]]
-            bars.update(task, completed=step.done, total=step.total, best=_best(step), message=step.message)
+            bars.update(task, completed=step.done, total=step.total, best=_best(step, cost), message=step.message)
 
         yield show
 
@@ -55,19 +60,24 @@ def live() -> Iterator[Callable[[Progress], None]]:
 class _Lines:
     """Prints a line whenever something has got further."""
 
-    def __init__(self) -> None:
+    def __init__(self, cost: str) -> None:
+        self._cost = cost
         self._last = ("", -1)
 
     def __call__(self, step: Progress) -> None:
         if (step.stage, step.done) == self._last:
             return
         self._last = (step.stage, step.done)
-        words = (f"{STAGES.get(step.stage, step.stage)}: {step.done} of {step.total}", _best(step), step.message)
+        words = (
+            f"{STAGES.get(step.stage, step.stage)}: {step.done} of {step.total}",
+            _best(step, self._cost),
+            step.message,
+        )
         print("; ".join(word for word in words if word), file=sys.stderr, flush=True)
 
 
-def _best(step: Progress) -> str:
+def _best(step: Progress, cost: str) -> str:
     if step.best is None:
         return ""
-    accuracy, cost = step.best
-    return f"best {percent(accuracy)} at {quantity(cost)}"
+    accuracy, value = step.best
+    return f"best {percent(accuracy)} at {written(cost, value)}"

@@ -5,7 +5,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -17,7 +18,8 @@ from modelwright.cli.cells import show_note, show_table
 from modelwright.cli.measure import commit
 from modelwright.cli.request import check_page, write_page
 from modelwright.cli.search_bench import bench, bench_arguments
-from modelwright.errors import SettingError
+from modelwright.cli.search_salvage import salvage
+from modelwright.errors import ModelwrightError, SettingError, StoreError
 from modelwright.hardware import platform
 from modelwright.records import Execution, Findings, Member, Plan, Policy, from_json
 from modelwright.records.study import Evidence, Metric
@@ -29,6 +31,7 @@ from modelwright.search.run import FINDINGS
 from modelwright.search.site import Site
 from modelwright.search.space import space_names
 from modelwright.search.study import Study
+from modelwright.store.connection import SALVAGE
 
 LIMITS: dict[str, tuple[str, Metric, dict[str, float]]] = {
     "max-latency": ("5ms", "latency_s", SECONDS),
@@ -39,6 +42,11 @@ LIMITS: dict[str, tuple[str, Metric, dict[str, float]]] = {
     "min-throughput": ("200/s", "throughput_per_s", RATES),
 }
 REPORT = "report.html"
+PLANNED = (
+    "data", "space", "platform", "latency", "costs", *LIMITS, "reward", "batch", "precision", "execution", "method",
+    "trials", "evidence", "epochs", "final-epochs", "images", "family", "seed",
+)  # fmt: skip
+"""Options that make the plan; a search that is resumed has one already."""
 
 _EPILOG = """examples:
   modelwright search                                        digits, for this machine
@@ -46,6 +54,7 @@ _EPILOG = """examples:
   modelwright search --data photos/ --platform tpu-v4i --batch 128 --precision bf16
   modelwright search --resume --output found                go on after an interruption
   modelwright search show found
+  modelwright search salvage found                          where its study is damaged
   modelwright search compare found other --html both.html
   modelwright search bench table.csv --choices op1 op2 --maximise accuracy --minimise latency
 
@@ -53,7 +62,7 @@ Without --platform the search is for this very machine: a few networks are measu
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what to search for, where, how long, and the actions show, compare and bench."""
+    """Declare what to search for, where, how long, and the actions show, compare, salvage and bench."""
     parser.epilog = _EPILOG
     _what(parser)
     _how(parser)
@@ -72,8 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     comparing = action("compare", _compare, "two searches side by side")
     comparing.add_argument("folders", type=Path, nargs=2, metavar="FOLDER", help="of searches that have ended")
     comparing.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    salvaging = action("salvage", salvage, "all that can still be read of a damaged study, for --resume")
+    salvaging.add_argument("folder", type=Path, metavar="FOLDER", help="what --output named")
     bench_arguments(action("bench", bench, "a search algorithm on a table in which every outcome is known"))
-    parser.set_defaults(act=_search)
+    parser.set_defaults(act=_search, usual=parser.get_default)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -130,15 +141,54 @@ def _search(arguments: argparse.Namespace) -> int:
         commit=commit(),
         command=f"modelwright {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["search"] else "",
     )
-    resumed = arguments.resume and site.study.exists()
-    plan = Study.open(site.study).plan if resumed else _plan(arguments)
-    with live() as report:
+    with _ways_out(arguments.output):
+        plan = _begun(arguments, site) or _plan(arguments)
+    cost = plan.objectives[1].metric
+    with _ways_out(arguments.output), live(cost) as report:
         findings = search(plan, replace(site, report=report), resume=arguments.resume)
     target = platform(plan.platform) if plan.platform else None
     write_page(arguments.output / REPORT, search_page(findings, platform=target, made_by=site.command))
     _tell(findings)
     print(f"All of it: {arguments.output}{os.sep}", file=sys.stderr)
     return 0 if findings.family else 1
+
+
+def _begun(arguments: argparse.Namespace, site: Site) -> Plan | None:
+    """The plan of the search that goes on; None for a new one. Says what becomes of other settings."""
+    if not arguments.resume:
+        return None
+    plan = Study.open(site.study).state().plan if site.study.exists() else None
+    if plan is None:
+        print(f"There is no search in {arguments.output} to go on with: a new one begins.", file=sys.stderr)
+        return None
+    ignored = [f"--{name}" for name in PLANNED if getattr(arguments, name.replace("-", "_")) != _usual(arguments, name)]
+    if ignored:
+        print(f"The search goes on with its own settings; given in vain: {', '.join(ignored)}.", file=sys.stderr)
+    return plan
+
+
+def _usual(arguments: argparse.Namespace, name: str) -> Any:
+    return arguments.usual(name.replace("-", "_"))
+
+
+@contextmanager
+def _ways_out(folder: Path) -> Iterator[None]:
+    """Tells how a search goes on that is interrupted, has no room, or whose study is damaged."""
+    on = f"modelwright search --resume --output {shlex.quote(str(folder))}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Nothing that was finished is lost. Go on with {on}.", file=sys.stderr)
+        raise
+    except StoreError as failure:
+        if failure.way_out != SALVAGE:
+            raise
+        way_out = f"Nothing was changed. modelwright search salvage {shlex.quote(str(folder))} keeps what can be read."
+        raise StoreError(failure.rule, where=failure.where, way_out=way_out) from failure
+    except OSError as failure:
+        rule = f"results must be writable ({failure.strerror or failure})"
+        way_out = f"Nothing that was finished is lost: make room, then {on}."
+        raise ModelwrightError(rule, where=str(failure.filename or folder), way_out=way_out) from failure
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from modelwright.errors import ModelwrightError
+from modelwright.errors import StoreError
 from modelwright.records import Agreement, Learning, Plan, Trial
 from modelwright.search.desk import Desk
 from modelwright.search.evaluate import agreement
 from modelwright.search.evaluate.training import TrainingJudge
+from modelwright.search.failures import FAILURES
 from modelwright.search.standing import judged
 from modelwright.search.study import Study
 
@@ -48,7 +49,9 @@ def _learning(study: Study, full: TrainingJudge, trial: Trial) -> Learning | Non
         return held
     try:
         found = full.judge(trial.architecture, trial.point, full.rungs[-1], f"trial-{trial.number}").learning
-    except ModelwrightError:
+    except StoreError:
+        raise
+    except FAILURES:
         return None
     if found is not None:
         study.note(key, found)

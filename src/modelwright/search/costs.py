@@ -10,6 +10,7 @@ from modelwright.hardware import estimate, estimate_many
 from modelwright.networks.assemble import Pieces
 from modelwright.records import Architecture, ConvStem, MBConv, Plan, Platform, Point, PoolHead
 from modelwright.search.calibration import Calibration
+from modelwright.search.failures import FAILURES, told
 from modelwright.search.history import Key, key
 from modelwright.search.objectives import losses
 from modelwright.search.space import make
@@ -36,17 +37,18 @@ class Costs:
         self.calibration = calibration
         self._held: dict[Key, dict[str, float]] = {}
         self._pieces = Pieces()
+        self.problems: dict[str, int] = {}
+        """Why points have no network or no cost, and how many."""
 
     def architecture(self, point: Point, name: str = "") -> Architecture:
         """The network that a point stands for."""
         return make(self.plan.space, point, name or f"{self.plan.space.name}-candidate")
 
     def values(self, points: Sequence[Point]) -> list[dict[str, float]]:
-        """Metric -> value of each point, as the search counts it."""
+        """Metric -> value of each point, as the search counts it; nothing of a point that no network can be made of."""
         new = {key(point): point for point in points if key(point) not in self._held}
         if new:
-            made = [self.architecture(point) for point in new.values()]
-            self._held |= dict(zip(new, self.of(made), strict=True))
+            self._held |= dict(zip(new, self._rows(list(new.values())), strict=True))
         return [self._held[key(point)] for point in points]
 
     def of(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
@@ -72,10 +74,24 @@ class Costs:
         return [{metric: value for metric, value in row.items() if np.isfinite(value)} for row in rows]
 
     def known(self, points: Sequence[Point]) -> Numbers:
-        """Losses that cost nothing to know, (points, objectives); nan for those that are trained or measured for."""
-        found = losses(self.plan.objectives, self.values(points))
+        """Losses that cost nothing to know, (points, objectives); nan for those that are trained or measured for.
+
+        They are infinite for a point that no network can be made of.
+        """
+        rows = self.values(points)
+        found = losses(self.plan.objectives, rows)
+        found[[not row for row in rows]] = np.inf
         found[:, [objective.source not in FREE for objective in self.plan.objectives]] = np.nan
         return found
+
+    def _rows(self, points: Sequence[Point]) -> list[dict[str, float]]:
+        try:
+            return self.of([self.architecture(point) for point in points])
+        except FAILURES as failure:
+            if len(points) > 1:
+                return [row for point in points for row in self._rows([point])]
+            self.problems[told(failure)] = self.problems.get(told(failure), 0) + 1
+            return [{}]
 
     def _traced(self, architecture: Architecture) -> dict[str, float]:
         plan = self.plan

@@ -7,9 +7,11 @@ from typing import final
 import msgspec
 from torch import nn
 
+from modelwright.errors import StoreError
 from modelwright.networks.build import build
 from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
-from modelwright.search.desk import Desk
+from modelwright.search.desk import Desk, at_hand
+from modelwright.search.failures import FAILURES, told
 from modelwright.search.objectives import keeps
 from modelwright.search.references import references
 from modelwright.search.standing import counted, front, judged, spread
@@ -63,30 +65,25 @@ def grow(study: Study, desk: Desk) -> Grown:
         for place, trial in enumerate(chosen, 1)
         if trial.architecture is not None
     ]
-    every = [*named, *peers]
-    learned = []
-    for place, architecture in enumerate(every):
-        desk.site.tell("train", place, len(every), architecture.name)
-        learned.append(learn(study, desk, architecture))
+    learned, failed = _learned(study, desk, [*named, *peers])
+    trials = {made.name: trial.number for made, trial in zip(named, chosen, strict=True)}
+    every = [made for made in (*named, *peers) if made.name in learned]
     taken = measured(study, desk, "final", every)
-    rows = costs.of(every)
-    raw = costs.raw(every)
     members = [
         Member(
-            name=architecture.name,
-            architecture=architecture,
-            learning=learning,
+            name=made.name,
+            architecture=made,
+            learning=learned[made.name],
             estimates=estimate,
-            measurement=taken.get(architecture.name),
-            trial=trial.number if trial else None,
-            counted=_counted(plan, row, learning, taken.get(architecture.name)),
+            measurement=taken.get(made.name),
+            trial=trials.get(made.name),
+            counted=_counted(plan, row, learned[made.name], taken.get(made.name)),
         )
-        for architecture, learning, estimate, row, trial in zip(
-            every, learned, raw, rows, [*chosen, *(None for _ in peers)], strict=True
-        )
+        for made, estimate, row in zip(every, costs.raw(every), costs.of(every), strict=True)
     ]
-    family, broken = _within(plan, members[: len(chosen)])
-    return Grown(family, tuple(members[len(chosen) :]), verified, (*notes, *broken))
+    family, broken = _within(plan, [member for member in members if member.trial is not None])
+    others = tuple(member for member in members if member.trial is None)
+    return Grown(family, others, verified, (*notes, *failed, *broken))
 
 
 def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[list[Trial], tuple[str, ...]]:
@@ -121,8 +118,17 @@ def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[
     places = spread(plan, [row for _, row in kept], plan.family)
     cost = plan.objectives[1].metric
     chosen = sorted((kept[place] for place in places), key=lambda pair: pair[1].get(cost, 0.0))
-    notes = () if chosen else ("No candidate keeps the limits; nothing was trained in full.",)
-    return [trial for trial, _ in chosen], notes
+    return [trial for trial, _ in chosen], _shortage(plan, judged(study.state()), len(chosen))
+
+
+def _shortage(plan: Plan, candidates: Sequence[Trial], count: int) -> tuple[str, ...]:
+    """Why the family is smaller than was wanted."""
+    if count >= plan.family:
+        return ()
+    if count:
+        return (f"{count} of {plan.family} networks that were wanted: no other candidate adds to the front.",)
+    why = "No candidate keeps the limits" if candidates else "No candidate could be judged"
+    return (f"{why}; nothing was trained in full.",)
 
 
 def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architecture]) -> dict[str, Measurement]:
@@ -138,9 +144,18 @@ def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architectu
     return {row.architecture: row for row in held.rows}
 
 
-def at_hand(plan: Plan) -> bool:
-    """Whether the machine that is searched for is the one that the search runs on."""
-    return any(objective.source in ("measure", "calibrated") for objective in plan.objectives)
+def _learned(study: Study, desk: Desk, networks: Sequence[Architecture]) -> tuple[dict[str, Learning], tuple[str, ...]]:
+    """Name -> its training by the final recipe; and a word on those that cannot be trained."""
+    learned, notes = {}, []
+    for place, architecture in enumerate(networks):
+        desk.site.tell("train", place, len(networks), architecture.name)
+        try:
+            learned[architecture.name] = learn(study, desk, architecture)
+        except StoreError:
+            raise
+        except FAILURES as failure:
+            notes.append(f"{architecture.name} was left out: {told(failure)}")
+    return learned, tuple(notes)
 
 
 def learn(study: Study, desk: Desk, architecture: Architecture) -> Learning:

@@ -1,12 +1,18 @@
 """Further workers for a study: processes on this machine, or tasks of a Ray cluster."""
 
 import importlib
+import os
+import signal
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, final
 
+from modelwright.errors import ModelwrightError
 from modelwright.search.site import Site
 
 Join = Callable[[Site], None]
@@ -23,30 +29,47 @@ class Hands(ABC):
         """Let `count` workers join the study at a site."""
 
     @abstractmethod
-    def end(self) -> None:
-        """Wait until all have gone; the first error of any is raised."""
+    def stop(self) -> None:
+        """Interrupt all of them; each gives back the trial that it is at."""
+
+    @abstractmethod
+    def end(self) -> list[str]:
+        """Wait until all have gone, and say what those met that had to leave early."""
 
 
 @final
 class Processes(Hands):
-    """Processes on this machine."""
+    """Processes on this machine. Each is held by a pipe: when this end of it closes, they are interrupted."""
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
-        self._futures: list[Any] = []
+        self._held: list[tuple[BaseProcess, Connection]] = []
 
     def begin(self, join: Join, site: Site, count: int) -> None:
         """Start `count` processes."""
-        self._pool = ProcessPoolExecutor(count, get_context("spawn"))
-        self._futures = [self._pool.submit(join, site) for _ in range(count)]
+        context = get_context("spawn")
+        with _deaf():
+            for _ in range(count):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_live, args=(join, site, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                self._held.append((process, ours))
 
-    def end(self) -> None:
-        """Wait for all of them."""
-        if self._pool is None:
-            return
-        with self._pool:
-            for future in self._futures:
-                future.result()
+    def stop(self) -> None:
+        """Let go of them."""
+        for _, link in self._held:
+            link.close()
+
+    def end(self) -> list[str]:
+        """Wait for all of them, and say what went wrong."""
+        told: list[str] = []
+        for process, link in self._held:
+            process.join()
+            with suppress(OSError, EOFError):  # it was let go of, or had nothing to tell
+                while link.poll():
+                    told.append(link.recv())
+        self._held = []
+        return told
 
 
 @final
@@ -74,15 +97,52 @@ class Ray(Hands):
         task = ray.remote(num_cpus=site.threads or 1, max_retries=0)(join)
         self._tasks = [task.remote(site) for _ in range(count)]
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """Cancel all of them, which interrupts those that run."""
+        ray = importlib.import_module("ray")
+        for task in self._tasks:
+            ray.cancel(task, force=False)
+
+    def end(self) -> list[str]:
         """Wait for all of them; those that the cluster had no room for give up their place."""
         ray = importlib.import_module("ray")
         ended, waiting = ray.wait(self._tasks, num_returns=len(self._tasks), timeout=PATIENCE_S)
         for task in waiting:
             ray.cancel(task, force=False)
         ray.get(ended)
+        return []
 
 
 def hands(site: Site) -> Hands:
     """What a site's further workers are."""
     return Ray(site.ray) if site.ray else Processes()
+
+
+def _live(join: Join, site: Site, link: Connection) -> None:
+    """What such a process does, until it is interrupted or whoever started it is gone."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_watch, args=(link,), daemon=True).start()
+    try:
+        join(site)
+    except KeyboardInterrupt:
+        return
+    except (ModelwrightError, OSError) as failure:
+        link.send(str(failure))
+
+
+def _watch(link: Connection) -> None:
+    wait([link])  # nothing is ever sent this way: it ends when the other side does
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started here hear no interrupt before they have something to give back."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

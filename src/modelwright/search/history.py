@@ -54,11 +54,12 @@ class History:
         return None if self.known is None or not points else self.known(points)
 
     def allowed(self, points: Sequence[Point]) -> NDArray[np.bool_]:
-        """Which points keep the limits, as far as that can be known for nothing, (points,)."""
-        losses = None if self.limits is None else self.free(points)
-        if losses is None or self.limits is None:
+        """Which points can be had and keep the limits, as far as that can be known for nothing, (points,)."""
+        losses = self.free(points)
+        if losses is None:
             return np.ones(len(points), dtype=np.bool_)
-        return np.array(~np.any(losses > self.limits, axis=1), dtype=np.bool_)
+        beyond = np.isposinf(losses) if self.limits is None else np.isposinf(losses) | (losses > self.limits)
+        return np.array(~np.any(beyond, axis=1), dtype=np.bool_)
 
     def ordered(self) -> Numbers:
         """The losses, those of points beyond a limit moved behind all that keep theirs, (points, objectives)."""

@@ -1,16 +1,19 @@
 """From what a user says to a whole plan."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from modelwright.errors import SettingError
-from modelwright.records import Objective, Plan, Recipe, Space
+from modelwright.records import Objective, Plan, Recipe, Space, convert
 from modelwright.records.study import Metric
 from modelwright.search.objectives import check
 from modelwright.search.space import space, with_data
 from modelwright.training import Data, recipe_for
+from modelwright.training.data.catalogue import sources
 
 SMALL_SIDE = 64
 """Up to so many pixels a side, images are searched for in the space of small images."""
@@ -42,6 +45,7 @@ def plan_for(
 
     Raises:
         SettingError: the objectives or the space do not fit.
+        RecordError: a number is out of range; says which.
         UnknownNameError: there is no such space.
     """
     kept = dict(limits or {})
@@ -59,15 +63,20 @@ def plan_for(
         raise SettingError("estimates are for a platform that is named", where="platform", way_out=way_out)
     recipe = recipe_for(data)
     first, last = epochs[0] or recipe.epochs, epochs[1] or FINAL * (epochs[0] or recipe.epochs)
-    return Plan(
+    plan = Plan(
         space=fitted(space_name, data),
         objectives=tuple(objectives),
-        data=data.name,
-        platform=platform,
+        data=_data_from_anywhere(data.name),
+        platform=_platform_from_anywhere(platform),
         recipe=_with(recipe, first, fields.get("seed", 0)),
         final=_with(recipe, last, fields.get("seed", 0)),
         **{name: value for name, value in fields.items() if name != "platform"},
     )
+    convert(msgspec.to_builtins(plan), Plan, where="plan")
+    for name, number in (("seed", plan.seed), ("images", plan.images)):
+        if number < 0:
+            raise SettingError(f"{name} must not be negative", where="plan", value=number)
+    return plan
 
 
 def fitted(name: str, data: Data) -> Space:
@@ -75,6 +84,17 @@ def fitted(name: str, data: Data) -> Space:
     channels, height, width = data.shape
     chosen = name or ("efficientnet-x-small" if max(height, width) <= SMALL_SIDE else "efficientnet-x")
     return with_data(space(chosen), channels, len(data.classes), height)
+
+
+def _data_from_anywhere(name: str) -> str:
+    """A data set's name; of a folder its whole path, so that a search goes on from any other folder."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if name not in sources and folder.is_dir() else name
+
+
+def _platform_from_anywhere(name: str) -> str:
+    path = name.endswith(".toml") or os.sep in name
+    return str(Path(name).resolve()) if path else name
 
 
 def _with(recipe: Recipe, epochs: int, seed: int) -> Recipe:

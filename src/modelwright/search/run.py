@@ -1,19 +1,20 @@
 """A whole search, from a plan to findings: killed at any moment, it goes on from what is written down."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 import msgspec
 import torch
 
-from modelwright.errors import SettingError
+from modelwright.errors import ExportError, RecordError, SettingError, ShapeError, StoreError, UnknownNameError
 from modelwright.networks.measuring.ambience import device_of
 from modelwright.networks.measuring.machine import describe
 from modelwright.networks.measuring.setting import Setting
 from modelwright.records import Device, Findings, Member, Plan, Prediction, Trial, to_json, write_whole
 from modelwright.search.check import checked
-from modelwright.search.desk import Desk, prepare
-from modelwright.search.family import Grown, at_hand, grow, network_of
+from modelwright.search.desk import Desk, at_hand, prepare
+from modelwright.search.family import Grown, grow, network_of
 from modelwright.search.handover import Context, hand_over
 from modelwright.search.objectives import check
 from modelwright.search.reasons import reasons
@@ -37,13 +38,19 @@ def search(plan: Plan, site: Site, *, resume: bool = False) -> Findings:
         SettingError: the plan cannot be followed, or the folder holds a study already and `resume` is not set.
         StoreError: the study cannot be read or written; nothing that was finished is lost.
     """
+    new = not site.study.exists()
     study = open_study(plan, site, resume)
-    begun = site.clock.seconds()
-    desk = prepare(study, site)
-    crew(study, desk)
-    agreements = checked(study, desk)
-    grown = grow(study, desk)
-    family = handed_over(desk, grown)
+    try:
+        desk = prepare(study, site)
+    except (SettingError, UnknownNameError, RecordError, ShapeError):
+        if new:
+            _leave_nothing(site)
+        raise
+    with _timed(study, site):
+        crew(study, desk)
+        agreements = checked(study, desk)
+        grown = grow(study, desk)
+        family, unwritten = handed_over(desk, grown)
     state, rungs = study.state(), desk.judge.rungs
     ranked = judged(state)
     best = front(plan, ranked, rungs)
@@ -58,9 +65,9 @@ def search(plan: Plan, site: Site, *, resume: bool = False) -> Findings:
         agreements=agreements,
         reasons=reasons(desk.domain, desk.costs, best, largest[-1]) if largest else (),
         device=_device(site),
-        seconds=_time(study, site.clock.seconds() - begun),
+        seconds=_seconds(study),
         hypervolume=growth(plan, ranked, rungs),
-        notes=(*grown.notes, *_notes(desk)),
+        notes=(*grown.notes, *unwritten, *_notes(desk)),
         predictions=tuple(_predictions(desk, grown, ranked)),
     )
     write_whole(site.folder / FINDINGS, to_json(findings))
@@ -75,6 +82,8 @@ def open_study(plan: Plan, site: Site, resume: bool) -> Study:
         StoreError: it is damaged, or cannot be written.
     """
     check(plan.objectives)
+    if site.workers < 1:
+        raise SettingError("there must be one worker at least", where="workers", value=site.workers)
     if site.workers > 1 and any(objective.source == "measure" for objective in plan.objectives):
         rule = "latencies are measured while nothing else runs: with one worker"
         raise SettingError(rule, where="workers", value=site.workers, way_out="Use 1, or calibrated latencies.")
@@ -88,21 +97,28 @@ def open_study(plan: Plan, site: Site, resume: bool) -> Study:
 
 
 class _Seconds(msgspec.Struct, frozen=True):
-    """Seconds that all runs of a search have taken together."""
+    """Seconds that all runs of a search have taken together, those apart that were killed."""
 
     seconds: float
 
 
-def handed_over(desk: Desk, grown: Grown) -> tuple[Member, ...]:
-    """The family with what each member's folder holds; from a checkpoint on disk to files for others."""
-    site, family = desk.site, []
+def handed_over(desk: Desk, grown: Grown) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+    """The family with what each member's folder holds, and a word on those that a format cannot take.
+
+    From weights on disk to files for others.
+    """
+    site, family, notes = desk.site, [], []
     for place, member in enumerate(grown.family):
         site.tell("hand over", place, len(grown.family), member.name)
         context = Context.of(
             desk.data, commit=site.commit, clock=site.clock, command=site.command, study=site.study, plan=desk.plan
         )
-        family.append(hand_over(network_of(desk, member), member, site.folder, context=context))
-    return tuple(family)
+        try:
+            family.append(hand_over(network_of(desk, member), member, site.folder, context=context))
+        except ExportError as failure:  # the search has found it all the same
+            family.append(member)
+            notes.append(f"{member.name} was not written: {failure}")
+    return tuple(family), tuple(notes)
 
 
 def _predictions(desk: Desk, grown: Grown, ranked: Sequence[Trial]) -> Iterator[Prediction]:
@@ -115,7 +131,7 @@ def _predictions(desk: Desk, grown: Grown, ranked: Sequence[Trial]) -> Iterator[
     for trial in ranked:
         taken = grown.verified.get(f"trial-{trial.number}")
         if taken is not None:
-            values = trial.values
+            (values,) = desk.costs.values([trial.point])  # a trial's own may be measured
             yield Prediction(taken.architecture, values["latency_s"], taken.median_s, source, values.get("flops"))
 
 
@@ -128,6 +144,8 @@ def _notes(desk: Desk) -> Iterator[str]:
         )
     if not at_hand(desk.plan):
         yield f"Nothing was measured: {desk.plan.platform} is not the machine that the search ran on."
+    for why, count in desk.costs.problems.items():
+        yield f"No network could be made of {count} of the points that were looked at: {why}"
 
 
 def _device(site: Site) -> Device:
@@ -136,8 +154,25 @@ def _device(site: Site) -> Device:
     return describe(device_of(setting), threads, site.commit)
 
 
-def _time(study: Study, seconds: float) -> float:
-    before = study.state().note("seconds", _Seconds)
-    total = seconds + (before.seconds if before else 0.0)
-    study.note("seconds", _Seconds(total))
-    return total
+@contextmanager
+def _timed(study: Study, site: Site) -> Iterator[None]:
+    """Adds the seconds of this run to those before it, however it ends; of a killed one they are not known."""
+    begun = site.clock.seconds()
+    try:
+        yield
+    finally:
+        with suppress(StoreError):  # no room for that either; what was raised before tells
+            study.note("seconds", _Seconds(_seconds(study) + site.clock.seconds() - begun))
+
+
+def _seconds(study: Study) -> float:
+    held = study.state().note("seconds", _Seconds)
+    return held.seconds if held else 0.0
+
+
+def _leave_nothing(site: Site) -> None:
+    """Take away a study that was begun in vain, and its folder if nothing else is there."""
+    for file in (site.study, site.study.with_name(f"{site.study.name}-journal")):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        site.folder.rmdir()

@@ -55,7 +55,7 @@ def history(plan: Plan, state: State, costs: Costs, rungs: Sequence[int]) -> His
     rows = counted(trials, rungs)
     busy: list[Point] = [trial.point for trial in state.trials.values() if trial.state == "running"]
     done = {trial.number for trial in trials}
-    failed = [t.point for t in state.trials.values() if t.state == "failed" and t.number not in done]
+    failed = [t.point for t in state.trials.values() if t.state in ("failed", "stopped") and t.number not in done]
     free = any(objective.source in FREE for objective in plan.objectives)
     return History(
         points=tuple(trial.point for trial in trials),
@@ -79,12 +79,16 @@ def front(plan: Plan, trials: Sequence[Trial], rungs: Sequence[int]) -> list[Tri
 def growth(plan: Plan, trials: Sequence[Trial], rungs: Sequence[int]) -> tuple[float, ...]:
     """The hypervolume of the front after each trial, as a share of what it is in the end.
 
-    The reference point is that of the final front (its nadir and a tenth of its extent).
+    The reference point is that of the final front (its nadir and a tenth of its extent). Trials beyond a limit count
+    for nothing; where all are, there is no front.
     """
-    found = losses(plan.objectives, counted(trials, rungs))
-    if not len(found):
+    rows = counted(trials, rungs)
+    inside = np.array([keeps(plan.objectives, row) for row in rows], dtype=np.bool_)
+    if not inside.any():
         return ()
-    reference = reference_point(found)
+    found = losses(plan.objectives, rows)
+    reference = reference_point(found[inside])
+    found[~inside] = np.inf
     final = hypervolume(found, reference)
     return tuple(hypervolume(found[: place + 1], reference) / final for place in range(len(found)))
 

@@ -8,10 +8,11 @@ from typing import final
 import msgspec
 import numpy as np
 
-from modelwright.errors import ModelwrightError, StoreError
+from modelwright.errors import SettingError, StoreError
 from modelwright.records import Trial
 from modelwright.search.desk import Desk, prepare
 from modelwright.search.evaluate import promotions
+from modelwright.search.failures import FAILURES, told
 from modelwright.search.hands import hands
 from modelwright.search.objectives import keeps
 from modelwright.search.site import Site
@@ -59,6 +60,7 @@ def work(study: Study, desk: Desk) -> None:
 
     Raises:
         StoreError: the study cannot be written; what was finished before is kept.
+        OSError: a checkpoint cannot be written; likewise.
         KeyboardInterrupt: after the claimed trial was given back.
     """
     decide, pause = Decider(desk), threading.Event()
@@ -80,8 +82,10 @@ def work(study: Study, desk: Desk) -> None:
 def crew(study: Study, desk: Desk) -> None:
     """The same by several processes, this one among them; on this machine, or on those of a Ray cluster.
 
+    One that dies or fails is no failure of the search: its trial goes to another. Why it had to leave is told.
+
     Raises:
-        ModelwrightError: of this worker, or of the first other that failed.
+        StoreError, OSError, KeyboardInterrupt: as of `work`, after the others gave back what they were at.
     """
     others = desk.site.workers - 1
     if others < 1:
@@ -91,8 +95,12 @@ def crew(study: Study, desk: Desk) -> None:
     helpers.begin(_join, replace(desk.site, report=None, workers=1, ray=""), others)
     try:
         work(study, desk)
+    except BaseException:
+        helpers.stop()
+        raise
     finally:
-        helpers.end()
+        for why in helpers.end():
+            desk.site.tell("search", desk.plan.trials, desk.plan.trials, f"a worker had to leave: {why}")
 
 
 def _join(site: Site) -> None:
@@ -105,19 +113,17 @@ def _run(study: Study, desk: Desk, trial: Trial) -> None:
     seconds = desk.site.clock.seconds
     begun = seconds()
     try:
-        done = judge(desk, trial)
-    except KeyboardInterrupt:
-        study.release(trial.number)
-        raise
-    except StoreError:
-        raise
-    except ModelwrightError as failure:
-        study.fail(msgspec.structs.replace(trial, seconds=seconds() - begun), str(failure))
-    except (RuntimeError, ValueError, ArithmeticError, MemoryError) as failure:  # torch's; the search must outlive them
-        reason = f"{type(failure).__name__}: {' '.join(str(failure).split())[:300]}"
-        study.fail(msgspec.structs.replace(trial, seconds=seconds() - begun), reason)
-    else:
+        try:
+            done = judge(desk, trial)
+        except StoreError:
+            raise
+        except FAILURES as failure:
+            done = msgspec.structs.replace(trial, state="failed", reason=told(failure))
         study.finish(msgspec.structs.replace(done, seconds=seconds() - begun))
+    except (KeyboardInterrupt, OSError, StoreError):  # not the candidate's fault: another worker may have it
+        with suppress(SettingError, StoreError):  # it is written already, or nothing can be
+            study.release(trial.number)
+        raise
 
 
 def judge(desk: Desk, trial: Trial) -> Trial:
