@@ -2,7 +2,7 @@
 
     python benchmarks/quality/family.py DATA [--images 6000] [--trials 24] [--epochs 9] [--final-epochs 18]
 
-DATA is a data set's name or folder, such as Fashion-MNIST's four idx files. Runs `modelwright search` from Python for this
+DATA is a data set's name or folder, such as the four idx files of Fashion-MNIST. Searches from Python for this
 very machine, in a folder that it can be resumed from (build/family-DATA), and writes what came of it to
 benchmarks/results/family-DATA-DEVICE.csv: a row a network, with test accuracy, measured and predicted latency.
 """
