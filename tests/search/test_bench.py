@@ -1,6 +1,7 @@
 """Tables as problems: what is read, what is refused, and that a race measures what it says."""
 
 import gzip
+import json
 import re
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def test_the_first_of_equal_candidates_counts_and_small_positive_numbers_are_tak
     assert table.domain.dropped == 1
     assert table.objectives == ("error", "latency", "gain")
     assert table.logarithmic == (True, True, False)
+    assert json.dumps(table.logarithmic) == "[true, true, false]"
     assert table.losses[0] == pytest.approx([np.log(0.5), 0.0, 1.0])
     assert table.losses[4] == pytest.approx([np.log(0.45), np.log(8), -3])
 

@@ -119,7 +119,9 @@ def read_table(
     domain = listed({name: columns[name] for name in choices})
     rows = np.array(domain.rows or range(domain.size))
     numbers = {name: _numbers(path, name, columns[name], lines)[rows] for name in objectives}
-    logarithmic = tuple(name in minimise and name not in linear and numbers[name].min() > 0 for name in objectives)
+    logarithmic = tuple(
+        name in minimise and name not in linear and bool(numbers[name].min() > 0) for name in objectives
+    )
     losses = [
         -numbers[name] if name in maximise else np.log(numbers[name]) if log else numbers[name]
         for name, log in zip(objectives, logarithmic, strict=True)
