@@ -6,17 +6,22 @@ FOLDER (or the environment variable MODELWRIGHT_NAS_TABLES) holds nas_bench_201.
 2001.00326; latencies of HW-NAS-Bench, 2021, arXiv 2103.10584, and of BRP-NAS, 2020, arXiv 2007.08668) and
 hw_gpt_bench_s.csv.gz (HW-GPT-Bench: 2024, arXiv 2405.10299). A race that benchmarks/results/search-races.csv holds is
 not run again, so the benchmark may be stopped and resumed at will. Writes search-races.csv as it goes and search.csv,
-the summary, at the end. `--summary` writes only the summary.
+the summary, at the end, with search-versions.csv beside it. `--summary` writes only the summary.
+
+The peers need Optuna and pymoo, which the tests bring, and BoTorch with what it imports, which `make bench-setup` adds
+without touching torch. Where a race takes minutes, seeds are fewer: PLAN says how many.
 """
 
 import argparse
 import csv
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -25,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # botorch_peer is met by its nam
 from modelwright.search.bench import Race, Table, read_table
 
 RESULTS = Path(__file__).parents[1] / "results"
-RACES, SUMMARY = RESULTS / "search-races.csv", RESULTS / "search.csv"
+RACES, SUMMARY, VERSIONS = (RESULTS / f"search{part}.csv" for part in ("-races", "", "-versions"))
+PACKAGES = ("numpy", "scipy", "scikit-learn", "optuna", "pymoo", "botorch", "gpytorch", "torch")
 MARKS = (50, 100, 200, 400)
 FREE = "auto, latency free"
 """The one method that is told what latency costs nothing to know."""
@@ -162,9 +168,19 @@ def summary(rows: Sequence[dict[str, str]]) -> Iterator[dict[str, object]]:
 
 def write_summary() -> None:
     """Write search.csv from search-races.csv."""
-    lines = list(summary(list(done().values())))
+    write(SUMMARY, list(summary(list(done().values()))))
+
+
+def write_versions() -> None:
+    """Write search-versions.csv: what the races were run with."""
+    used = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    write(VERSIONS, [{"package": name, "version": number} for name, number in used.items()])
+
+
+def write(path: Path, lines: Sequence[dict[str, object]]) -> None:
+    """Write rows as a CSV file; none where there are none."""
     if lines:
-        with SUMMARY.open("w", newline="") as file:
+        with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(lines)
@@ -199,6 +215,8 @@ def main() -> None:
             row = run(problem, method, seed, evaluations, folder)
             append(RACES, row)
             print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+    if folder and not arguments.summary:
+        write_versions()
     write_summary()
 
 
