@@ -1,10 +1,13 @@
 """A family found on real data, beside EfficientNet and EfficientNet-X trained by the same recipe and measured in turns.
 
     python benchmarks/quality/family.py DATA [--images 6000] [--trials 24] [--epochs 9] [--final-epochs 18]
+    python benchmarks/quality/family.py DATA --platform h200 --device cuda --batch 128 --precision bf16 \
+        --execution graph --images 0 --recipe precision=amp-bf16 batch=512 learning_rate=0.004 --workers 8
 
 DATA is a data set's name or folder, such as the four idx files of Fashion-MNIST. Searches from Python for this
-very machine, in a folder that it can be resumed from (build/family-DATA), and writes what came of it to
-benchmarks/results/family-DATA-DEVICE.csv: a row a network, with test accuracy, measured and predicted latency.
+very machine, in a folder that it can be resumed from (build/family-DATA-SEED), and writes what came of it to
+benchmarks/results/family-DATA-DEVICE.csv: a row a network, with test accuracy, measured and predicted latency. A GPU
+needs the name of the platform whose estimates its measurements correct.
 """
 
 import argparse
@@ -14,11 +17,13 @@ from pathlib import Path
 
 from modelwright.cli.live import live
 from modelwright.cli.measure import commit
-from modelwright.records import Findings, Member
+from modelwright.cli.search import pair
+from modelwright.records import Findings, Member, Plan
 from modelwright.report import result, search_page
 from modelwright.search import Site, plan_for, search
 from modelwright.training import dataset
 
+PLANNED = ("platform", "batch", "precision", "execution", "trials", "seed", "images")
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,32 +45,52 @@ def row(findings: Findings, member: Member) -> dict[str, object]:
         "images": findings.plan.images,
         "batch": findings.plan.batch,
         "threads": findings.device.threads,
+        "precision": findings.plan.precision,
+        "execution": findings.plan.execution,
         "device": findings.device.name,
         "torch": findings.device.versions.get("torch", ""),
         "commit": findings.device.commit,
     }
 
 
-def main() -> None:
-    """Parse, search, write."""
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--final-epochs", type=int, default=18)
+    parser.add_argument("--recipe", nargs="+", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--platform", default="")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--execution", default="eager")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
-    word = re.sub(r"[^a-z0-9]+", "-", Path(given.data).name.lower()).strip("-")
-    data = dataset(given.data, seed=given.seed)
-    plan = plan_for(
-        data, epochs=(given.epochs, given.final_epochs), trials=given.trials, seed=given.seed, images=given.images
+    return parser.parse_args()
+
+
+def asked(given: argparse.Namespace) -> Plan:
+    """The plan."""
+    return plan_for(
+        dataset(given.data, seed=given.seed),
+        source="calibrated",
+        epochs=(given.epochs, given.final_epochs),
+        training=dict(map(pair, given.recipe)),
+        **{name: getattr(given, name) for name in PLANNED},
     )
+
+
+def main() -> None:
+    """Search, write."""
+    given = arguments()
+    word = re.sub(r"[^a-z0-9]+", "-", Path(given.data).name.lower()).strip("-")
+    plan = asked(given)
     folder = ROOT / "build" / f"family-{word}-{given.seed}"
-    with live() as report:
+    with live("latency_s") as report:
         site = Site(folder, given.device, given.threads, given.workers, commit=commit(), report=report)
         findings = search(plan, site, resume=True)
     (folder / "report.html").write_text(search_page(findings), encoding="utf-8")

@@ -22,7 +22,7 @@ def test_every_task_of_a_cluster_reaches_the_one_journal(tmp_path: Path) -> None
     journal = Journal.create(site.study)
     crew = Ray("local")
     try:
-        crew.begin(join, site, 2)
+        crew.begin([join, join], site)
         crew.end()
     finally:
         ray.shutdown()

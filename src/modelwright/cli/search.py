@@ -24,6 +24,7 @@ from modelwright.hardware import platform
 from modelwright.records import Execution, Findings, Member, Plan, Policy, from_json
 from modelwright.records.study import Evidence, Metric
 from modelwright.report import compare_page, result, search_page
+from modelwright.report.candidates import source
 from modelwright.report.markup import Data as Rows
 from modelwright.report.quantity import percent, quantity
 from modelwright.search.algorithms import SEARCHERS
@@ -44,7 +45,7 @@ LIMITS: dict[str, tuple[str, Metric, dict[str, float]]] = {
 REPORT = "report.html"
 PLANNED = (
     "data", "space", "platform", "latency", "costs", *LIMITS, "reward", "batch", "precision", "execution", "method",
-    "trials", "evidence", "epochs", "final-epochs", "images", "family", "seed",
+    "trials", "evidence", "epochs", "final-epochs", "recipe", "images", "family", "seed",
 )  # fmt: skip
 """Options that make the plan; a search that is resumed has one already."""
 
@@ -117,6 +118,8 @@ def _how(parser: argparse.ArgumentParser) -> None:
     add("--evidence", choices=get_args(Evidence), default="halving", help="how they are judged (default: halving)")
     add("--epochs", type=int, default=0, metavar="N", help="of a candidate's full training (default: by data)")
     add("--final-epochs", type=int, default=0, metavar="N", help="of the family's (default: twice that)")
+    add("--recipe", nargs="+", default=[], metavar="NAME=VALUE",
+        help="how networks are trained, such as precision=amp-bf16 batch=512 mixup=0.2 (default: by data)")  # fmt: skip
     add("--images", type=int, default=0, metavar="N", help="use so many training images (default: all)")
     add("--family", type=int, default=3, metavar="N", help="how many networks are wanted (default: 3)")
     add("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
@@ -213,9 +216,25 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         limits=limits,
         source=arguments.latency,
         epochs=(arguments.epochs, arguments.final_epochs),
+        training=dict(pair(given) for given in arguments.recipe),
         **fields,
     )
     return _rewarded(plan, arguments.reward) if arguments.reward else plan
+
+
+def pair(given: str) -> tuple[str, object]:
+    """A part of a recipe, written NAME=VALUE.
+
+    Raises:
+        SettingError: it is not.
+    """
+    name, equals, value = given.partition("=")
+    if not equals:
+        raise SettingError("a part of the recipe must be NAME=VALUE", where="--recipe", value=given)
+    try:
+        return name, json.loads(value)
+    except ValueError:  # a word
+        return name, value
 
 
 def _rewarded(plan: Plan, given: Sequence[str]) -> Plan:
@@ -236,7 +255,8 @@ def _rewarded(plan: Plan, given: Sequence[str]) -> Plan:
 
 def _tell(findings: Findings) -> None:
     headings = ("network", ">test accuracy", ">latency", ">predicted", ">parameters", ">FLOPs", "files")
-    rows = [_row(member) for member in (*findings.family, *findings.references)]
+    calibrated = source(findings.plan, "latency_s") == "calibrated"
+    rows = [_row(member, calibrated) for member in (*findings.family, *findings.references)]
     show_table(Rows(headings, tuple(rows)))
     print()
     print(result(findings))
@@ -247,14 +267,15 @@ def _tell(findings: Findings) -> None:
         show_note(note)
 
 
-def _row(member: Member) -> tuple[str, ...]:
+def _row(member: Member, calibrated: bool) -> tuple[str, ...]:
+    predicted = member.counted if calibrated else member.estimates
     test = member.learning.test_accuracy
     taken = member.measurement
     return (
         member.name,
         "-" if test is None else percent(test),
         "-" if taken is None else quantity(taken.median_s, "s"),
-        quantity(member.estimates["latency_s"], "s"),
+        quantity(predicted["latency_s"], "s"),
         quantity(member.estimates["params"]),
         quantity(member.estimates["flops"]),
         "reference" if member.trial is None else ", ".join(sorted(member.files)),

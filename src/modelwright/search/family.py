@@ -1,22 +1,21 @@
 """From the front to a family: verified by measuring, trained in full, measured again beside what it is held against."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import msgspec
 from torch import nn
 
-from modelwright.errors import StoreError
 from modelwright.networks.build import build
 from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
 from modelwright.search.desk import Desk, at_hand
-from modelwright.search.failures import FAILURES, told
+from modelwright.search.lessons import learn_all
 from modelwright.search.objectives import keeps
 from modelwright.search.references import references
 from modelwright.search.standing import counted, front, judged, spread
 from modelwright.search.study import Study
-from modelwright.training import load_weights, save_weights, train
+from modelwright.training import load_weights
 
 VERIFIED = 3
 """Candidates that are measured, for each member that is wanted."""
@@ -65,7 +64,7 @@ def grow(study: Study, desk: Desk) -> Grown:
         for place, trial in enumerate(chosen, 1)
         if trial.architecture is not None
     ]
-    learned, failed = _learned(study, desk, [*named, *peers])
+    learned, failed = learn_all(study, desk, [*named, *peers])
     trials = {made.name: trial.number for made, trial in zip(named, chosen, strict=True)}
     every = [made for made in (*named, *peers) if made.name in learned]
     taken = measured(study, desk, "final", every)
@@ -144,35 +143,6 @@ def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architectu
     return {row.architecture: row for row in held.rows}
 
 
-def _learned(study: Study, desk: Desk, networks: Sequence[Architecture]) -> tuple[dict[str, Learning], tuple[str, ...]]:
-    """Name -> its training by the final recipe; and a word on those that cannot be trained."""
-    learned, notes = {}, []
-    for place, architecture in enumerate(networks):
-        desk.site.tell("train", place, len(networks), architecture.name)
-        try:
-            learned[architecture.name] = learn(study, desk, architecture)
-        except StoreError:
-            raise
-        except FAILURES as failure:
-            notes.append(f"{architecture.name} was left out: {told(failure)}")
-    return learned, tuple(notes)
-
-
-def learn(study: Study, desk: Desk, architecture: Architecture) -> Learning:
-    """A network trained by the final recipe, its weights in the checkpoints' folder; from the study if done before."""
-    name = architecture.name
-    weights = desk.site.checkpoints / f"{name}.safetensors"
-    held = study.state().note(f"learning-{name}", Learning)
-    if held is not None and weights.exists() and held.recipe == desk.plan.final:
-        return held
-    file = desk.site.checkpoints / f"{name}.pt"
-    done = train(architecture, desk.data, desk.plan.final, replace(desk.run, checkpoint=file, test=True))
-    save_weights(done.network, weights)
-    study.note(f"learning-{name}", done.learning)
-    file.unlink(missing_ok=True)
-    return done.learning
-
-
 def network_of(desk: Desk, member: Member) -> nn.Module:
     """The member's trained network, in evaluation mode."""
     network = build(member.architecture)
@@ -188,15 +158,18 @@ def _with(plan: Plan, row: dict[str, float], taken: Measurement | None) -> dict[
 
 
 def _counted(plan: Plan, row: dict[str, float], learning: Learning, taken: Measurement | None) -> dict[str, float]:
-    return _with(plan, {**row, "accuracy": learning.accuracy}, taken)
+    """The numbers of a member as the search counts those of a candidate; its measurement only where it counts these."""
+    numbers = {**row, "accuracy": learning.accuracy}
+    return _with(plan, numbers, taken) if any(one.source == "measure" for one in plan.objectives) else numbers
 
 
 def _within(plan: Plan, members: Sequence[Member]) -> tuple[tuple[Member, ...], tuple[str, ...]]:
     """The members that keep the limits in the last measurement as well, and a word on those that do not."""
-    good = tuple(member for member in members if keeps(plan.objectives, {**member.counted, "accuracy": 1.0}))
+    last = {member.name: {**_with(plan, member.counted, member.measurement), "accuracy": 1.0} for member in members}
+    good = tuple(member for member in members if keeps(plan.objectives, last[member.name]))
     notes = tuple(
-        f"{member.name} was left out: at last it measured {member.counted.get('latency_s', float('nan')) * 1e3:.3g} ms,"
-        " beyond the limit."
+        f"{member.name} was left out: at last it measured {last[member.name].get('latency_s', float('nan')) * 1e3:.3g}"
+        " ms, beyond the limit."
         for member in members
         if member not in good
     )

@@ -5,16 +5,18 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from modelwright.errors import ModelwrightError
 from modelwright.search.site import Site
 
+T = TypeVar("T")
 Join = Callable[[Site], None]
 
 PATIENCE_S = 30.0
@@ -25,8 +27,8 @@ class Hands(ABC):
     """Workers beside the one that asks for them."""
 
     @abstractmethod
-    def begin(self, join: Join, site: Site, count: int) -> None:
-        """Let `count` workers join the study at a site."""
+    def begin(self, joins: Sequence[Join], site: Site) -> None:
+        """Let one worker for each of `joins` join the study at a site."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -44,11 +46,11 @@ class Processes(Hands):
     def __init__(self) -> None:
         self._held: list[tuple[BaseProcess, Connection]] = []
 
-    def begin(self, join: Join, site: Site, count: int) -> None:
-        """Start `count` processes."""
+    def begin(self, joins: Sequence[Join], site: Site) -> None:
+        """Start the processes."""
         context = get_context("spawn")
         with _deaf():
-            for _ in range(count):
+            for join in joins:
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_live, args=(join, site, theirs), daemon=True)
                 process.start()
@@ -87,15 +89,19 @@ class Ray(Hands):
         self.address = address
         self._tasks: list[Any] = []
 
-    def begin(self, join: Join, site: Site, count: int) -> None:
-        """Hand `count` tasks to the cluster."""
+    def begin(self, joins: Sequence[Join], site: Site) -> None:
+        """Hand the tasks to the cluster."""
         ray = importlib.import_module("ray")
         if not ray.is_initialized():
-            own: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "num_cpus": count + 1}
+            own: dict[str, Any] = {
+                "_node_ip_address": "127.0.0.1",
+                "include_dashboard": False,
+                "num_cpus": len(joins) + 1,
+            }
             where = own if self.address == "local" else {"address": self.address}
             ray.init(logging_level="ERROR", log_to_driver=False, **where)
-        task = ray.remote(num_cpus=site.threads or 1, max_retries=0)(join)
-        self._tasks = [task.remote(site) for _ in range(count)]
+        asked = ray.remote(num_cpus=site.threads or 1, max_retries=0)
+        self._tasks = [asked(join).remote(site) for join in joins]
 
     def stop(self) -> None:
         """Cancel all of them, which interrupts those that run."""
@@ -113,9 +119,54 @@ class Ray(Hands):
         return []
 
 
+def dealt(things: Sequence[T], loads: Sequence[float], hands: int) -> list[list[T]]:
+    """Things in as many parts as there are hands for, none empty but the first, that take about the same time.
+
+    The longest goes first, to whom has least (Graham, Bounds on multiprocessing timing anomalies, 1969).
+
+    Args:
+        things: to be dealt.
+        loads: how long each takes, in any unit.
+        hands: at most so many parts.
+    """
+    parts: list[list[T]] = [[] for _ in range(max(1, min(hands, len(things))))]
+    sums = [0.0] * len(parts)
+    for place in sorted(range(len(things)), key=lambda place: -loads[place]):
+        least = min(range(len(parts)), key=lambda part: (sums[part], len(parts[part])))
+        parts[least].append(things[place])
+        sums[least] += loads[place]
+    return parts
+
+
 def hands(site: Site) -> Hands:
     """What a site's further workers are."""
     return Ray(site.ray) if site.ray else Processes()
+
+
+@contextmanager
+def helped(site: Site, joins: Sequence[Join], say: Callable[[str], None]) -> Iterator[None]:
+    """While this goes on, further workers do their part; in the end they are waited for, or stopped where it fails.
+
+    One that dies or fails is no failure of the search: others do what it left. Why it had to leave is told.
+
+    Args:
+        site: of this worker.
+        joins: what each of the others does.
+        say: is told why one had to leave.
+    """
+    if not joins:
+        yield
+        return
+    others = hands(site)
+    others.begin(joins, replace(site, report=None, workers=1, ray=""))
+    try:
+        yield
+    except BaseException:
+        others.stop()
+        raise
+    finally:
+        for why in others.end():
+            say(f"a worker had to leave: {why}")
 
 
 def _live(join: Join, site: Site, link: Connection) -> None:

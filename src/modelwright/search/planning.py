@@ -29,6 +29,7 @@ def plan_for(
     limits: Mapping[Metric, float] | None = None,
     source: Literal["estimate", "calibrated", "measure"] | None = None,
     epochs: tuple[int, int] = (0, 0),
+    training: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Plan:
     """A plan whose space and recipes fit a data set.
@@ -40,6 +41,7 @@ def plan_for(
         limits: metric -> what must be kept; a metric with a limit becomes an objective, if it is none.
         source: of latency and throughput; by default "calibrated" for this machine, and "estimate" for a platform.
         epochs: of a candidate and of the family, 0 for the data's own and twice that.
+        training: fields of `Recipe` that differ from the data's own, such as {"precision": "amp-bf16"}.
         fields: further fields of `Plan`: platform, batch, precision, execution, method, trials, evidence, family, seed,
             images.
 
@@ -61,7 +63,7 @@ def plan_for(
     if not platform and how == "estimate":
         way_out = "Name a platform, or calibrate or measure on this machine."
         raise SettingError("estimates are for a platform that is named", where="platform", way_out=way_out)
-    recipe = recipe_for(data)
+    recipe = _changed(recipe_for(data), training or {})
     first, last = epochs[0] or recipe.epochs, epochs[1] or FINAL * (epochs[0] or recipe.epochs)
     plan = Plan(
         space=fitted(space_name, data),
@@ -95,6 +97,14 @@ def _data_from_anywhere(name: str) -> str:
 def _platform_from_anywhere(name: str) -> str:
     path = name.endswith(".toml") or os.sep in name
     return str(Path(name).resolve()) if path else name
+
+
+def _changed(recipe: Recipe, training: Mapping[str, Any]) -> Recipe:
+    for name in ("epochs", "seed"):
+        if name in training:
+            way_out = "They are arguments, and options, of their own."
+            raise SettingError("epochs and seed are no part of how to train", value=name, way_out=way_out)
+    return convert({**msgspec.to_builtins(recipe), **training}, Recipe, where="recipe")
 
 
 def _with(recipe: Recipe, epochs: int, seed: int) -> Recipe:

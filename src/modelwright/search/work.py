@@ -2,7 +2,6 @@
 
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from typing import final
 
 import msgspec
@@ -13,7 +12,7 @@ from modelwright.records import Trial
 from modelwright.search.desk import Desk, prepare
 from modelwright.search.evaluate import promotions
 from modelwright.search.failures import FAILURES, told
-from modelwright.search.hands import hands
+from modelwright.search.hands import helped
 from modelwright.search.objectives import keeps
 from modelwright.search.site import Site
 from modelwright.search.standing import counted, history, judged
@@ -82,25 +81,14 @@ def work(study: Study, desk: Desk) -> None:
 def crew(study: Study, desk: Desk) -> None:
     """The same by several processes, this one among them; on this machine, or on those of a Ray cluster.
 
-    One that dies or fails is no failure of the search: its trial goes to another. Why it had to leave is told.
+    The trial of one that dies goes to another.
 
     Raises:
         StoreError, OSError, KeyboardInterrupt: as of `work`, after the others gave back what they were at.
     """
-    others = desk.site.workers - 1
-    if others < 1:
+    site, trials = desk.site, desk.plan.trials
+    with helped(site, [_join] * (site.workers - 1), lambda why: site.tell("search", trials, trials, why)):
         work(study, desk)
-        return
-    helpers = hands(desk.site)
-    helpers.begin(_join, replace(desk.site, report=None, workers=1, ray=""), others)
-    try:
-        work(study, desk)
-    except BaseException:
-        helpers.stop()
-        raise
-    finally:
-        for why in helpers.end():
-            desk.site.tell("search", desk.plan.trials, desk.plan.trials, f"a worker had to leave: {why}")
 
 
 def _join(site: Site) -> None:
