@@ -8,7 +8,11 @@
     ├── TraceError               a module that cannot be captured as a graph
     ├── ShapeError               an input shape that the network cannot take (also a ValueError)
     ├── CapacityError            the work does not fit the machine's memory
-    └── MeasurementError         a measurement that could not be taken or trusted
+    ├── MeasurementError         a measurement that could not be taken or trusted
+    ├── TrainingError            a training that went astray: its loss is no finite number
+    ├── ExportError              a network that cannot be written in a format, or gives other outputs from it
+    └── StoreError               a journal that cannot be read, or cannot take an entry
+        └── ConflictError        another process appended first: read again, decide again
 
 Each says where, the rule, the value and the way out. Exit codes and HTTP codes belong to the faces.
 """
@@ -83,3 +87,19 @@ class CapacityError(ModelwrightError):
 
 class MeasurementError(ModelwrightError):
     """A measurement that could not be taken or cannot be trusted."""
+
+
+class StoreError(ModelwrightError):
+    """A journal that cannot be read, or cannot take an entry; `where` names the file and the entry."""
+
+
+class ConflictError(StoreError):
+    """An entry that was not appended because another process had appended first: read again, decide again."""
+
+
+class TrainingError(ModelwrightError):
+    """A training that went astray; `where` names epoch, step and learning rate."""
+
+
+class ExportError(ModelwrightError):
+    """A network that cannot be written in a format, or gives other outputs from it; `where` names member and file."""

@@ -19,13 +19,13 @@ def test_an_example_prints_what_stands_beside_it(example: Path) -> None:
     assert done.stdout == example.with_suffix(".out").read_text(encoding="utf-8"), f"run python examples/{example.name}"
 
 
-def test_the_readme_python_runs() -> None:
+def test_the_readme_python_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
     for block in blocks:
-        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "bound" in done.stdout
+        assert done.stdout.strip()
 
 
 def test_the_results_page_is_made_from_the_results() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib import resources
 
@@ -14,13 +15,14 @@ import pytest
 from modelwright.hardware import platform
 from modelwright.hardware.model import peak_rate
 from modelwright.hardware.whatif import Setting, sweep
-from modelwright.records import Estimate, Platform, Workload
-from modelwright.report import cost_page, whatif_page
+from modelwright.records import Estimate, Findings, Platform, Workload
+from modelwright.report import compare_page, cost_page, search_page, whatif_page
 from modelwright.report.bounds import met, tinted
 from modelwright.report.markup import escape, script_json
 from modelwright.report.roofline import roofline
 
 ECHARTS = "b66b25aeb4df84e33199dc21694014d336d222cbd9deb0e5a7c14bd6aa0d0fd0"
+PAGES = ("cost", "set", "sweep", "grid", "search", "compare")
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 
 
@@ -58,7 +60,9 @@ def platforms(costs: list[Estimate]) -> list[Platform]:
 
 
 @pytest.fixture(scope="module")
-def pages(costs: list[Estimate], platforms: list[Platform], small: Workload) -> dict[str, str]:
+def pages(
+    costs: list[Estimate], platforms: list[Platform], small: Workload, study: Callable[..., Findings]
+) -> dict[str, str]:
     chip = platform("tpu-v4i")
     knobs = {"hbm.bandwidth": ["0.5x", "1x", "2x"], "vector.peak.fp32": ["1x", "2x"]}
     once = sweep(small, chip, Setting(64), changes={"hbm.bandwidth": "2x"})
@@ -67,6 +71,8 @@ def pages(costs: list[Estimate], platforms: list[Platform], small: Workload) -> 
         "set": whatif_page([once], chip),
         "sweep": whatif_page([sweep(small, chip, Setting(64), knobs={"hbm.bandwidth": ["1x", "2x"]})], chip),
         "grid": whatif_page([sweep(small, chip, Setting(64), knobs=knobs)], chip),
+        "search": search_page(study(), platform=platform("h200"), made_by="the test"),
+        "compare": compare_page(study(), study(seed=3), names=("one", "other")),
     }
 
 
@@ -89,7 +95,7 @@ def test_a_whatif_page_names_what_was_changed(pages: dict[str, str]) -> None:
         assert all(word in text for word in ("hbm.bandwidth", "2x", "Google TPU v4i", "small", "mystery"))
 
 
-@pytest.mark.parametrize("name", ["cost", "set", "sweep", "grid"])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_asks_no_host_for_anything(pages: dict[str, str], name: str) -> None:
     reader = Reader(pages[name])
     loading = {"src", "href", "srcset", "data", "poster", "action", "background"}
@@ -100,7 +106,7 @@ def test_a_page_asks_no_host_for_anything(pages: dict[str, str], name: str) -> N
     assert "default-src 'none'" in policy
 
 
-@pytest.mark.parametrize("name", ["cost", "set", "sweep", "grid"])
+@pytest.mark.parametrize("name", PAGES)
 def test_only_the_scripts_that_the_policy_lists_are_there(pages: dict[str, str], name: str) -> None:
     reader = Reader(pages[name])
     policy = next(held["content"] or "" for tag, held in reader.tags if tag == "meta" and "http-equiv" in held)
@@ -110,7 +116,7 @@ def test_only_the_scripts_that_the_policy_lists_are_there(pages: dict[str, str],
     assert not any(key.startswith("on") for _, held in reader.tags for key in held)
 
 
-@pytest.mark.parametrize("name", ["cost", "set", "sweep", "grid"])
+@pytest.mark.parametrize("name", PAGES)
 def test_every_figure_is_told_in_words_and_numbers(pages: dict[str, str], name: str) -> None:
     figures = re.findall(r"<figure>.*?</figure>", pages[name], re.DOTALL)
     assert figures
@@ -119,7 +125,7 @@ def test_every_figure_is_told_in_words_and_numbers(pages: dict[str, str], name: 
         assert re.search(r"<details>.*<table>.*<td", figure, re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["cost", "set", "sweep", "grid"])
+@pytest.mark.parametrize("name", PAGES)
 def test_the_style_sheet_has_every_colour_and_the_script_every_function(pages: dict[str, str], name: str) -> None:
     files = resources.files("modelwright.report")
     colours = set(re.findall(r"^\s*(--[\w-]+):", files.joinpath("style.css").read_text(encoding="utf-8"), re.MULTILINE))
@@ -148,6 +154,31 @@ def test_what_is_smuggled_in_stays_text(costs: list[Estimate]) -> None:
         text for kind, text in honest.scripts if not kind
     ]
     assert EVIL in reader.text
+
+
+def test_what_is_smuggled_into_a_study_stays_text(study: Callable[..., Findings]) -> None:
+    honest, replace = study(), msgspec.structs.replace
+    choice = replace(honest.plan.space.choices[0], name=EVIL, values=(EVIL,))
+    evil = replace(
+        honest,
+        plan=replace(
+            honest.plan, data=EVIL, method=EVIL, space=replace(honest.plan.space, name=EVIL, choices=(choice,))
+        ),
+        trials=tuple(replace(trial, point={EVIL: EVIL}, reason=EVIL, suggested_by=EVIL) for trial in honest.trials),
+        family=tuple(replace(member, name=EVIL, files={EVIL: EVIL}) for member in honest.family),
+        references=tuple(replace(member, name=EVIL) for member in honest.references),
+        reasons=(replace(honest.reasons[0], choice=EVIL, chosen=EVIL, effects={EVIL: (None, 1.0)}, why=EVIL),),
+        agreements=(replace(honest.agreements[0], evidence=EVIL),),
+        predictions=(replace(honest.predictions[0], name=EVIL),),
+        device=replace(honest.device, name=EVIL, versions={EVIL: EVIL}),
+        notes=(EVIL,),
+    )
+    for made in (search_page(evil, made_by=EVIL), compare_page(evil, honest, names=(EVIL, "honest"))):
+        told = Reader(made)
+        assert {tag for tag, _ in told.tags} <= {tag for tag, _ in Reader(search_page(honest, made_by="us")).tags}
+        assert len([text for kind, text in told.scripts if kind is None]) == 2
+        assert not any(key.startswith("on") for _, held in told.tags for key in held)
+        assert EVIL in told.text
 
 
 def test_text_survives_escaping() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright.report.quantity import quantity, ratio, share, significant
+from modelwright.report.quantity import duration, percent, quantity, ratio, share, significant
 
 PREFIXES = {
     "": 0,
@@ -58,3 +58,22 @@ def test_significant_digits_need_no_exponent(value: float) -> None:
 def test_shares_and_ratios() -> None:
     assert (share(1, 3), share(1, 1000), share(0, 5), share(1, 0)) == ("33%", "<1%", "0%", "0%")
     assert ratio(1.254) == "1.25x"
+
+
+def test_durations_and_percentages() -> None:
+    assert [duration(seconds) for seconds in (8.93, 59.7, 725, 3600, 11531)] == [
+        "8.93 s",
+        "1 min 0 s",
+        "12 min 5 s",
+        "1 h 0 min",
+        "3 h 12 min",
+    ]
+    assert (percent(0.91249), percent(1.0), percent(0.0)) == ("91.2%", "100.0%", "0.0%")
+
+
+@given(st.floats(min_value=60, max_value=1e6))
+def test_a_duration_is_within_half_of_its_smaller_unit(seconds: float) -> None:
+    units = {"h": 3600, "min": 60, "s": 1}
+    first, large, second, small = duration(seconds).split(" ")
+    assert abs(int(first) * units[large] + int(second) * units[small] - seconds) <= units[small] / 2 + 0.5
+    assert int(second) < 60

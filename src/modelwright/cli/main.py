@@ -33,8 +33,14 @@ EXIT_CODES: tuple[tuple[type[ModelwrightError], int], ...] = (
 INTERRUPTED = 130
 READER_GONE = 141
 
-EXTRAS = {"torch": "networks"}
+EXTRAS = {"torch": "networks", "ray": "ray"} | dict.fromkeys(
+    ("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl"),
+    "search",
+)
 """Which extra of this distribution brings a module that is imported from outside."""
+
+BY_ITSELF = ("datasets", "optuna", "pymoo")
+"""What no extra brings: other libraries that are only asked for by name."""
 
 
 class Command(Protocol):
@@ -68,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModelwrightError as error:
         return _refuse(str(error), next(code for kind, code in EXIT_CODES if isinstance(error, kind)))
     except ModuleNotFoundError as error:
+        if error.name in BY_ITSELF:
+            return _refuse(f"{error.name} is needed here. Install it with pip install {error.name}.")
         if error.name not in EXTRAS:
             raise
         return _refuse(f"{error.name} is needed here. Install it with pip install 'modelwright[{EXTRAS[error.name]}]'.")

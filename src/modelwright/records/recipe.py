@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from modelwright.records.measurement import Device
-from modelwright.records.platform import Count, Policy, Positive
+from modelwright.records.platform import Count, Positive
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
@@ -45,10 +45,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crop: Share = 0.125
     flip: bool = False
     randaugment: Whole = 0
-    magnitude: Magnitude = 5.0
+    magnitude: Annotated[float, msgspec.Meta(ge=0, le=10)] = 5.0
     ema: Share = 0.0
     clip: Magnitude = 1.0
-    precision: Policy = "fp32"
+    precision: Literal["fp32", "amp", "amp-bf16"] = "fp32"
     seed: int = 0
 
 

@@ -83,6 +83,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         recipe: of a candidate's full training; `final` that of the family's, which goes on longer.
         family: how many members are wanted.
         seed: of everything that is drawn.
+        images: so many training images are used, 0 for all; a stratified part.
     """
 
     space: Space
@@ -99,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     final: Recipe = Recipe()
     family: Count = 3
     seed: int = 0
+    images: int = 0
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -112,6 +114,8 @@ class Member(msgspec.Struct, frozen=True):
         measurement: on the device at hand, None where there is none.
         trial: the number of the trial that it comes from; None for a reference.
         files: what was written: role ("weights", "program", "onnx", "card") -> path in the folder.
+        counted: metric -> the number as the search counts it, such as a calibrated latency; where there is none, the
+            performance model's is what the search went by.
     """
 
     name: str
@@ -121,6 +125,7 @@ class Member(msgspec.Struct, frozen=True):
     measurement: Measurement | None = None
     trial: int | None = None
     files: dict[str, str] = {}
+    counted: dict[str, float] = {}
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -147,12 +152,31 @@ class Reason(msgspec.Struct, frozen=True):
         chosen: the value in most members of the front, and `share` how many of them have it.
         effects: value -> (median accuracy, median cost) of the family's largest member with only this choice changed;
             accuracy is None where it was not trained, as it mostly is.
+        why: it pays, in one sentence; "" where nothing more is known than the effects.
     """
 
     choice: str
     chosen: str
     share: float
     effects: dict[str, tuple[float | None, float]] = {}
+    why: str = ""
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """A candidate whose latency was predicted and measured, besides the family and its references.
+
+    Attributes:
+        name: such as "trial 12".
+        predicted_s, measured_s: for a whole batch.
+        source: of the prediction: "estimate" (the performance model) or "calibrated".
+        flops: of the network; None where they were not counted.
+    """
+
+    name: str
+    predicted_s: float
+    measured_s: float
+    source: Literal["estimate", "calibrated"] = "estimate"
+    flops: float | None = None
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -170,6 +194,7 @@ class Findings(msgspec.Struct, frozen=True):
         seconds: that it took, all runs together.
         hypervolume: of the front after each finished trial.
         notes: what the reader must know, such as a limit that no candidate could keep.
+        predictions: candidates that were measured as well, to calibrate the model or to check it.
     """
 
     plan: Plan
@@ -183,3 +208,4 @@ class Findings(msgspec.Struct, frozen=True):
     seconds: float
     hypervolume: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    predictions: tuple[Prediction, ...] = ()

@@ -59,7 +59,8 @@ KEY: Option = {
 
 _MUTED = {"color": "var(--muted)"}
 _LINE = {"lineStyle": {"color": "var(--line)"}}
-_CONTAIN = {"outerBoundsMode": "same", "outerBoundsContain": "all"}  # labels and names stay inside the figure
+CONTAIN = {"outerBoundsMode": "same", "outerBoundsContain": "all"}
+"""Of a grid: the labels and names of its axes stay inside the figure."""
 
 
 def base() -> Option:
@@ -115,7 +116,7 @@ def rows(
     return {
         **base(),
         **({"legend": KEY} if keyed else {}),
-        "grid": {"left": 8, "right": 24 if stacked else 64, "top": 34 if keyed else 8, "bottom": 8, **_CONTAIN},
+        "grid": {"left": 8, "right": 24 if stacked else 64, "top": 34 if keyed else 8, "bottom": 8, **CONTAIN},
         "xAxis": number_axis(axis, across=True),
         "yAxis": {
             "type": "category",
@@ -155,7 +156,7 @@ def heat_map(across: tuple[str, Sequence[str]], up: tuple[str, Sequence[str]], c
     reach = max((abs(cell.value) for cell in cells), default=0.0) or 1.0
     return {
         **base(),
-        "grid": {"left": 8, "right": 16, "top": 8, "bottom": 8, **_CONTAIN},
+        "grid": {"left": 8, "right": 16, "top": 8, "bottom": 8, **CONTAIN},
         "xAxis": _categories(*across, gap=30),
         "yAxis": _categories(*up, gap=64),
         "visualMap": {

@@ -7,9 +7,15 @@ from typing import Any
 
 import msgspec
 
+_MARKS = {">": " class=n", "~": " class=words"}
+
 
 class Data(msgspec.Struct, frozen=True):
-    """Rows under headings; columns whose heading starts with ">" are aligned to the right, as numbers are."""
+    """Rows under headings.
+
+    Columns whose heading starts with ">" are aligned to the right, as numbers are; those that start with "~" hold
+    sentences, which break where the column ends.
+    """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -25,6 +31,8 @@ class Chart(msgspec.Struct, frozen=True):
         data: the numbers that are drawn, for those who cannot see the drawing.
         height: in CSS pixels.
         note: what a reader must know to read it.
+        key: (shape, colour, name) of what is drawn, where the option has no key of its own; a shape is a class of the
+            style sheet: "circle", "hollow", "diamond", "triangle", "line" or "dashes".
     """
 
     title: str
@@ -32,6 +40,7 @@ class Chart(msgspec.Struct, frozen=True):
     data: Data
     height: int = 320
     note: str = ""
+    key: tuple[tuple[str, str, str], ...] = ()
 
 
 def escape(text: object) -> str:
@@ -47,9 +56,11 @@ def script_json(value: object) -> str:
 
 def table(data: Data) -> str:
     """A table that scrolls sideways by itself where the page is narrow."""
-    right = [heading.startswith(">") for heading in data.headings]
-    head = _row("th", [heading.removeprefix(">") for heading in data.headings], right)
-    rows = "".join(_row("td", row, right) for row in data.rows)
+    marks = [_MARKS.get(heading[:1], "") for heading in data.headings]
+    head = _row(
+        "th", [heading[1:] if mark else heading for heading, mark in zip(data.headings, marks, strict=True)], marks
+    )
+    rows = "".join(_row("td", row, marks) for row in data.rows)
     return f'<div class="wide"><table>\n<thead>{head}</thead>\n<tbody>\n{rows}</tbody></table></div>\n'
 
 
@@ -65,17 +76,23 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def bullets(items: Iterable[str], kind: str = "") -> str:
-    """A list of plain texts."""
+    """A list of plain texts; nothing where there are none."""
+    listed = "".join(f"<li>{escape(item)}</li>" for item in items)
     mark = f' class="{escape(kind)}"' if kind else ""
-    return f"<ul{mark}>\n{''.join(f'<li>{escape(item)}</li>' for item in items)}\n</ul>\n"
+    return f"<ul{mark}>\n{listed}\n</ul>\n" if listed else ""
 
 
 def figure(chart: Chart) -> str:
     """A chart with its caption, its option for page.js, and its numbers as a table to open."""
     note = f"<p>{escape(chart.note)}</p>" if chart.note else ""
+    key = "".join(
+        f'<li><i class="mark {shape}" style="color:{escape(colour)}"></i>{escape(name)}</li>'
+        for shape, colour, name in chart.key
+    )
+    keyed = f'\n<ul class="key">{key}</ul>' if key else ""
     words = f"{chart.title}. The table below the figure holds its numbers."
     return (
-        f"<figure><figcaption><h3>{escape(chart.title)}</h3>{note}</figcaption>\n"
+        f"<figure><figcaption><h3>{escape(chart.title)}</h3>{note}{keyed}</figcaption>\n"
         f'<div class="plot" role="img" aria-label="{escape(words)}" style="height:{chart.height}px"></div>\n'
         f'<script type="application/json">{script_json(chart.option)}</script>\n'
         f"{details('The numbers of this figure', table(chart.data))}</figure>\n"
@@ -93,6 +110,6 @@ def grid(pieces: Sequence[str]) -> str:
     return f'<div class="grid">\n{"".join(pieces)}</div>\n' if pieces else ""
 
 
-def _row(tag: str, texts: Iterable[str], right: Iterable[bool]) -> str:
-    marks = ((" class=n" if number else "", escape(text)) for text, number in zip(texts, right, strict=True))
-    return f"<tr>{''.join(f'<{tag}{mark}>{text}</{tag}>' for mark, text in marks)}</tr>\n"
+def _row(tag: str, texts: Iterable[str], marks: Iterable[str]) -> str:
+    cells = ((mark, escape(text)) for text, mark in zip(texts, marks, strict=True))
+    return f"<tr>{''.join(f'<{tag}{mark}>{text}</{tag}>' for mark, text in cells)}</tr>\n"

@@ -7,12 +7,14 @@ from modelwright.records import Estimate, Platform
 from modelwright.records.sweep import Sweep
 from modelwright.report.markup import Data, bullets, details, paragraph, table
 
-_METHOD = (
-    "These are estimates of Modelwright's performance model, not measurements. A kernel takes as long as the busiest "
-    "of the resources it needs: the matrix units, after its products are padded to their tiles; the vector units; each "
-    "level of memory, after what nearer levels keep; and starting the work. Kernels follow one another. The numbers of "
-    "a platform are published ones unless their source says measured or assumed."
+_ESTIMATES = "These are estimates of Modelwright's performance model, not measurements. "
+METHOD = (
+    "A kernel takes as long as the busiest of the resources it needs: the matrix units, after its products are padded "
+    "to their tiles; the vector units; each level of memory, after what nearer levels keep; and starting the work. "
+    "Kernels follow one another. The numbers of a platform are published ones unless their source says measured or "
+    "assumed."
 )
+"""How the performance model reckons."""
 
 
 def provenance(platforms: Sequence[Platform], results: Sequence[Estimate | Sweep]) -> str:
@@ -24,9 +26,9 @@ def provenance(platforms: Sequence[Platform], results: Sequence[Estimate | Sweep
     """
     return "".join(
         [
-            paragraph(_METHOD),
+            paragraph(_ESTIMATES + METHOD),
             bullets([*_settings(results), *unknown_operators(results)]),
-            *(_platform(platform) for platform in platforms),
+            *(sources(platform) for platform in platforms),
         ]
     )
 
@@ -49,7 +51,8 @@ def _settings(results: Sequence[Estimate | Sweep]) -> Iterator[str]:
         yield f"{platform}: batch {', '.join(map(str, batches))}, precision {precision}, execution {execution}."
 
 
-def _platform(platform: Platform) -> str:
+def sources(platform: Platform) -> str:
+    """A platform's numbers with the source of each, as HTML to open."""
     values, keys = numbers(platform), claims(platform)
     rows = [
         (key, f"{values[key]:g}" if key in values else " ".join(f"{m}x{n}" for m, n in platform.matrix.tiles), source)

@@ -38,6 +38,27 @@ def share(part: float, whole: float) -> str:
     return "<1%" if 0 < percent < 0.5 else f"{percent:.0f}%"
 
 
+def percent(value: float) -> str:
+    """An accuracy, from 0 to 1, in per cent to a tenth: "91.2%"."""
+    return f"{100.0 * value:.1f}%"
+
+
+def many(count: int, noun: str) -> str:
+    """How many there are of something: "1 trial", "2 trials"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """How long something took, in the two largest units that fit: "3 h 12 min", "12 min 5 s", "8.93 s"."""
+    whole = round(seconds)
+    if whole < 60:
+        return quantity(seconds, "s")
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def _exponent(value: float, digits: int = 3) -> int:
     """The decimal exponent after rounding, so that 999.9 counts as 1.00e3."""
     return int(f"{value:.{digits - 1}e}".partition("e")[2])

@@ -1,0 +1,83 @@
+"""A search as it goes on: a bar, the best so far and the time left on a terminal; a line a step elsewhere."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from modelwright.report.candidates import written
+from modelwright.report.quantity import percent
+from modelwright.search import Progress
+
+STAGES = {
+    "calibrate": "calibrating the cost model",
+    "search": "searching",
+    "check": "checking the evidence",
+    "measure": "measuring",
+    "train": "training the family",
+    "hand over": "writing networks",
+}
+
+
+@contextmanager
+def live(cost: str) -> Iterator[Callable[[Progress], None]]:
+    """What shows each step of a search until the block ends.
+
+    Args:
+        cost: the metric that stands beside the best accuracy.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(cost)
+        return
+    columns = (
+        TextColumn("{task.description:26}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[best]}  {task.fields[message]}"),
+    )
+    with Bars(*columns, console=console) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(step: Progress) -> None:
+            if step.stage not in tasks:
+                for ended in tasks.values():
+                    bars.update(bars.task_ids[ended], completed=bars.tasks[ended].total, message="")
+                tasks[step.stage] = len(bars.tasks)
+                bars.add_task(STAGES.get(step.stage, step.stage), total=step.total, best="", message="")
+            task = bars.task_ids[tasks[step.stage]]
+            bars.update(task, completed=step.done, total=step.total, best=_best(step, cost), message=step.message)
+
+        yield show
+
+
+class _Lines:
+    """Prints a line whenever something has got further."""
+
+    def __init__(self, cost: str) -> None:
+        self._cost = cost
+        self._last = ("", -1)
+
+    def __call__(self, step: Progress) -> None:
+        if (step.stage, step.done) == self._last:
+            return
+        self._last = (step.stage, step.done)
+        words = (
+            f"{STAGES.get(step.stage, step.stage)}: {step.done} of {step.total}",
+            _best(step, self._cost),
+            step.message,
+        )
+        print("; ".join(word for word in words if word), file=sys.stderr, flush=True)
+
+
+def _best(step: Progress, cost: str) -> str:
+    if step.best is None:
+        return ""
+    accuracy, value = step.best
+    return f"best {percent(accuracy)} at {written(cost, value)}"

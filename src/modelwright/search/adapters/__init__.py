@@ -1,0 +1,3 @@
+"""Other libraries' samplers behind our own face, so that anyone can compare; each needs its library installed."""
+
+__all__: list[str] = []

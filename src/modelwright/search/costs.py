@@ -1,0 +1,116 @@
+"""What candidates cost, by the performance model; corrected where a calibration says how far it is off here."""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelwright.hardware import estimate, estimate_many
+from modelwright.networks.assemble import Pieces
+from modelwright.records import Architecture, ConvStem, MBConv, Plan, Platform, Point, PoolHead
+from modelwright.search.calibration import Calibration
+from modelwright.search.failures import FAILURES, told
+from modelwright.search.history import Key, key
+from modelwright.search.objectives import losses
+from modelwright.search.space import make
+
+Numbers = NDArray[np.float64]
+
+METRICS = ("latency_s", "throughput_per_s", "peak_memory_bytes", "energy_j", "flops", "params")
+FREE = ("estimate", "calibrated")
+
+
+@final
+class Costs:
+    """Estimated costs of points, each computed once.
+
+    Args:
+        plan: its space and setting.
+        platform: for which.
+        calibration: corrects latencies; None to take them as they are estimated.
+    """
+
+    def __init__(self, plan: Plan, platform: Platform, calibration: Calibration | None = None) -> None:
+        self.plan = plan
+        self.platform = platform
+        self.calibration = calibration
+        self._held: dict[Key, dict[str, float]] = {}
+        self._pieces = Pieces()
+        self.problems: dict[str, int] = {}
+        """Why points have no network or no cost, and how many."""
+
+    def architecture(self, point: Point, name: str = "") -> Architecture:
+        """The network that a point stands for."""
+        return make(self.plan.space, point, name or f"{self.plan.space.name}-candidate")
+
+    def values(self, points: Sequence[Point]) -> list[dict[str, float]]:
+        """Metric -> value of each point, as the search counts it; nothing of a point that no network can be made of."""
+        new = {key(point): point for point in points if key(point) not in self._held}
+        if new:
+            self._held |= dict(zip(new, self._rows(list(new.values())), strict=True))
+        return [self._held[key(point)] for point in points]
+
+    def of(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
+        """The same of architectures, whether or not they are of the space."""
+        rows = self.raw(architectures)
+        if self.calibration is None:
+            return rows
+        for row, seconds in zip(rows, self.calibration.latency_s(architectures, rows), strict=True):
+            row |= {"latency_s": float(seconds), "throughput_per_s": self.plan.batch / float(seconds)}
+        return rows
+
+    def raw(self, architectures: Sequence[Architecture]) -> list[dict[str, float]]:
+        """The performance model's own numbers."""
+        plan = self.plan
+        if all(_plain(found) for found in architectures):
+            costs = estimate_many(
+                architectures, self.platform, batch=plan.batch, precision=plan.precision, execution=plan.execution
+            )
+            columns = {metric: getattr(costs, metric) for metric in METRICS}
+            rows = [{m: float(column[place]) for m, column in columns.items()} for place in range(len(architectures))]
+        else:
+            rows = [self._traced(found) for found in architectures]
+        return [{metric: value for metric, value in row.items() if np.isfinite(value)} for row in rows]
+
+    def known(self, points: Sequence[Point]) -> Numbers:
+        """Losses that cost nothing to know, (points, objectives); nan for those that are trained or measured for.
+
+        They are infinite for a point that no network can be made of.
+        """
+        rows = self.values(points)
+        found = losses(self.plan.objectives, rows)
+        found[[not row for row in rows]] = np.inf
+        found[:, [objective.source not in FREE for objective in self.plan.objectives]] = np.nan
+        return found
+
+    def _rows(self, points: Sequence[Point]) -> list[dict[str, float]]:
+        try:
+            return self.of([self.architecture(point) for point in points])
+        except FAILURES as failure:
+            if len(points) > 1:
+                return [row for point in points for row in self._rows([point])]
+            self.problems[told(failure)] = self.problems.get(told(failure), 0) + 1
+            return [{}]
+
+    def _traced(self, architecture: Architecture) -> dict[str, float]:
+        plan = self.plan
+        found = estimate(
+            self._pieces.assemble(architecture),
+            self.platform,
+            batch=plan.batch,
+            precision=plan.precision,
+            execution=plan.execution,
+            strict=False,
+        )
+        values = {metric: getattr(found, metric) for metric in METRICS}
+        return {metric: float(value) for metric, value in values.items() if value is not None}
+
+
+def _plain(architecture: Architecture) -> bool:
+    """Whether `estimate_many` knows all of its parts."""
+    return (
+        isinstance(architecture.stem, ConvStem)
+        and isinstance(architecture.head, PoolHead)
+        and all(isinstance(stage.block, MBConv) for stage in architecture.stages)
+    )

@@ -1,0 +1,212 @@
+"""What a worker needs at hand, made from the plan and the study."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import msgspec
+import numpy as np
+
+from modelwright.errors import SettingError
+from modelwright.hardware import platform
+from modelwright.networks.build import build
+from modelwright.networks.measuring import Protocol, Setting, architecture_subject, measure
+from modelwright.networks.measuring.ambience import device_of
+from modelwright.networks.measuring.setting import check as check_setting
+from modelwright.records import Architecture, Measurement, Objective, Plan, Point
+from modelwright.search.algorithms import Searcher, searchers
+from modelwright.search.calibration import Calibration
+from modelwright.search.costs import FREE, Costs
+from modelwright.search.evaluate import Judge, rungs
+from modelwright.search.evaluate.scores.judge import ScoreJudge
+from modelwright.search.evaluate.supernet.judge import SupernetJudge, train_supernet
+from modelwright.search.evaluate.training import TrainingJudge
+from modelwright.search.failures import FAILURES
+from modelwright.search.objectives import check, limits, losses
+from modelwright.search.site import Site
+from modelwright.search.space import Product, feasible
+from modelwright.search.study import Study
+from modelwright.training import Data, Run, dataset
+
+CALIBRATED_BY = 12
+"""Networks that are measured to calibrate the performance model."""
+SCORE = "jacobian-covariance"
+"""The score that stands for accuracy where nothing is trained."""
+LOOKS = 8
+"""Points that are looked at before a search begins."""
+SUPERNET_EPOCHS = 4
+"""A supernet is trained for so many times the epochs of one candidate."""
+
+PROTOCOL = Protocol(repetitions=11, warmup=2, minimum_s=0.02)
+
+
+@final
+@dataclass(frozen=True)
+class Desk:
+    """All that a worker uses.
+
+    Attributes:
+        plan: what is asked for.
+        site: where it runs.
+        data: as fitted to the plan.
+        domain: the points that may be chosen.
+        costs: of points.
+        searcher: suggests points.
+        judge: says how accurate they are.
+    """
+
+    plan: Plan
+    site: Site
+    data: Data
+    domain: Product
+    costs: Costs
+    searcher: Searcher
+    judge: Judge
+
+    @property
+    def run(self) -> Run:
+        """How networks are trained here."""
+        site = self.site
+        return Run(device=site.device, threads=site.threads, clock=site.clock, commit=site.commit)
+
+    def measure(self, architectures: Sequence[Architecture]) -> tuple[Measurement, ...]:
+        """Latencies on the device at hand, all in turns."""
+        return measured(self.plan, self.site, architectures)
+
+
+def read_data(plan: Plan) -> Data:
+    """The plan's data set, the part of it that the plan uses."""
+    data = dataset(plan.data, seed=plan.seed)
+    return data.subset(train=plan.images, seed=plan.seed) if plan.images else data
+
+
+def measured(plan: Plan, site: Site, architectures: Sequence[Architecture]) -> tuple[Measurement, ...]:
+    """Latencies on the site's device in the plan's setting, all in turns."""
+    setting = Setting(plan.batch, plan.precision, plan.execution, device=site.device, threads=site.threads)
+    subjects = [architecture_subject(found, setting) for found in architectures]
+    return measure(subjects, PROTOCOL, clock=site.clock, commit=site.commit)
+
+
+def at_hand(plan: Plan) -> bool:
+    """Whether the machine that is searched for is the one that the search runs on."""
+    return not plan.platform or any(objective.source in ("measure", "calibrated") for objective in plan.objectives)
+
+
+def prepare(study: Study, site: Site, data: Data | None = None) -> Desk:
+    """The desk of one worker; what was calibrated or trained before is taken from the study.
+
+    Raises:
+        SettingError: the plan asks for what cannot be, such as a limit that no point keeps.
+        UnknownNameError: a name in the plan is unknown.
+    """
+    plan = study.plan
+    check(plan.objectives)
+    searcher = searchers[plan.method]()
+    _check_device(plan, site)
+    data = data or read_data(plan)
+    domain = Product(plan.space)
+    costs = Costs(plan, platform(plan.platform or "x86"))
+    _check_costs(plan, domain, costs)
+    if any(objective.source == "calibrated" for objective in plan.objectives):
+        costs = Costs(plan, costs.platform, calibration(study, costs, domain, site))
+    _check_limits(plan, domain, costs)
+    return Desk(plan, site, data, domain, costs, searcher, judge_of(plan, site, data))
+
+
+def calibration(study: Study, costs: Costs, domain: Product, site: Site) -> Calibration:
+    """How far the performance model is off on this machine, from a few networks spread over all latencies."""
+    held = study.state().note("calibration", Calibration)
+    if held is not None:
+        return held
+    plan = study.plan
+    points = sample(domain, costs, CALIBRATED_BY, np.random.default_rng([plan.seed, 1]))
+    every = [costs.architecture(point, f"calibration-{place}") for place, point in enumerate(points)]
+    made = [found for found in every if _can_be_built(found)]
+    site.tell("calibrate", 0, len(made), f"{len(made)} networks of the space are measured")
+    taken = measured(plan, site, made)
+    fitted = Calibration.fit(made, costs.raw(made), [found.median_s for found in taken])
+    study.note("calibration", fitted)
+    site.tell("calibrate", len(made), len(made), f"predictions are off by {fitted.error:.0%} (median)")
+    return fitted
+
+
+def sample(domain: Product, costs: Costs, count: int, rng: np.random.Generator) -> list[Point]:
+    """Points spread evenly over the ranks of estimated latency among many that are drawn."""
+    drawn = list({tuple(point.items()): point for point in domain.sample(rng, 24 * count)}.values())
+    priced = [(point, row["latency_s"]) for point, row in zip(drawn, costs.values(drawn), strict=True) if row]
+    drawn = [point for point, _ in priced]
+    order = np.argsort([seconds for _, seconds in priced], kind="stable")
+    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
+    return [drawn[order[place]] for place in sorted(set(places.tolist()))]
+
+
+def judge_of(plan: Plan, site: Site, data: Data) -> Judge:
+    """What judges candidates, by the plan's evidence."""
+    run = Run(device=site.device, threads=site.threads, clock=site.clock, commit=site.commit)
+    if plan.evidence == "score":
+        return ScoreJudge(SCORE, data, run=run)
+    if plan.evidence == "supernet":
+        recipe = msgspec.structs.replace(plan.recipe, epochs=plan.recipe.epochs * SUPERNET_EPOCHS)
+        kept = Run(run.device, run.threads, site.checkpoints / "supernet.pt", clock=site.clock, commit=site.commit)
+        supernet, _ = train_supernet(plan.space, data, recipe, kept)
+        return SupernetJudge(supernet, recipe.epochs, data, run=run)
+    budgets = rungs(plan.recipe.epochs) if plan.evidence == "halving" else ()
+    return TrainingJudge(data, plan.recipe, site.checkpoints, budgets, run)
+
+
+def _can_be_built(architecture: Architecture) -> bool:
+    try:
+        build(architecture)
+    except FAILURES:  # such as no memory for it; as a candidate it would fail, and tell why
+        return False
+    return True
+
+
+def _check_device(plan: Plan, site: Site) -> None:
+    setting = Setting(device=site.device, threads=site.threads)
+    if at_hand(plan):
+        asked = {"batch": plan.batch, "precision": plan.precision, "execution": plan.execution}
+        setting = msgspec.structs.replace(setting, **asked)
+    check_setting(setting)
+    device_of(setting)
+
+
+def _check_costs(plan: Plan, domain: Product, costs: Costs) -> None:
+    """Say before the search starts that the space makes no networks, or that the platform does not tell a cost."""
+    rows = [row for row in costs.values(domain.sample(np.random.default_rng([plan.seed, 5]), LOOKS)) if row]
+    if not rows:
+        rule, way_out = "the space must make networks that have a cost", "Correct what makes them, or the choices."
+        raise SettingError(rule, where=plan.space.name, value=next(iter(costs.problems)), way_out=way_out)
+    for metric in (objective.metric for objective in plan.objectives[1:]):
+        if metric not in rows[0]:
+            rule = f"the platform must tell {metric}, and has no numbers for it"
+            way_out = f"Choose among {', '.join(rows[0])}, or another platform."
+            raise SettingError(rule, where=costs.platform.name, way_out=way_out)
+
+
+def _check_limits(plan: Plan, domain: Product, costs: Costs) -> None:
+    """Say before the search starts that no point keeps the limits that cost nothing to know."""
+    most = limits(plan.objectives)
+    free = [place for place, objective in enumerate(plan.objectives) if objective.source in FREE]
+    if most is None or not np.isfinite(most[free]).any():
+        return
+    bound = [place for place in free if np.isfinite(most[place])]
+
+    def paid(points: Sequence[Point]) -> np.ndarray:
+        found: np.ndarray = np.exp(losses(plan.objectives, costs.values(points))[:, bound])
+        return found
+
+    try:
+        feasible(domain, paid, np.exp(most[bound]).tolist(), np.random.default_rng([plan.seed, 2]))
+    except SettingError as failure:
+        some = [plan.objectives[place] for place in bound]
+        least = np.atleast_1d(np.asarray(failure.value, dtype=np.float64)).tolist()
+        rule = "the space must hold a network within the limits: " + _amounts(some, np.exp(most[bound]).tolist())
+        way_out = f"The nearest that was found has {_amounts(some, least)}: loosen the limits, or widen the space."
+        raise SettingError(rule, where=plan.space.name, way_out=way_out) from failure
+
+
+def _amounts(objectives: Sequence[Objective], worth: Sequence[float]) -> str:
+    """Numbers that are the better the smaller, as what they are of."""
+    told = [1.0 / number if one.maximise else number for one, number in zip(objectives, worth, strict=True)]
+    return ", ".join(f"{one.metric} {number:.4g}" for one, number in zip(objectives, told, strict=True))

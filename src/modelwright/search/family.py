@@ -1,0 +1,176 @@
+"""From the front to a family: verified by measuring, trained in full, measured again beside what it is held against."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import msgspec
+from torch import nn
+
+from modelwright.networks.build import build
+from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
+from modelwright.search.desk import Desk, at_hand
+from modelwright.search.lessons import learn_all
+from modelwright.search.objectives import keeps
+from modelwright.search.references import references
+from modelwright.search.standing import counted, front, judged, spread
+from modelwright.search.study import Study
+from modelwright.training import load_weights
+
+VERIFIED = 3
+"""Candidates that are measured, for each member that is wanted."""
+ROUNDS = 4
+"""How often further candidates are measured, where those before broke a limit."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Measurements that were taken in turns, in one run."""
+
+    rows: tuple[Measurement, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Grown:
+    """A family and its references, with their networks' weights on disk.
+
+    Attributes:
+        family: smallest first.
+        references: likewise.
+        verified: every measurement of candidates, by name.
+        notes: what the reader must know.
+    """
+
+    family: tuple[Member, ...]
+    references: tuple[Member, ...]
+    verified: dict[str, Measurement]
+    notes: tuple[str, ...]
+
+
+def grow(study: Study, desk: Desk) -> Grown:
+    """Choose the members, train them and the references by the plan's final recipe, and measure all in one run.
+
+    What was done before an interruption is taken from the study.
+    """
+    verified: dict[str, Measurement] = {}
+    chosen, notes = choose(study, desk, verified)
+    if not chosen:
+        return Grown((), (), verified, notes)
+    costs, plan = desk.costs, desk.plan
+    latencies = [row["latency_s"] for row in costs.of([trial.architecture for trial in chosen if trial.architecture])]
+    peers = references(costs, desk.data, latencies)
+    named = [
+        msgspec.structs.replace(trial.architecture, name=f"{plan.space.name}-{place}")
+        for place, trial in enumerate(chosen, 1)
+        if trial.architecture is not None
+    ]
+    learned, failed = learn_all(study, desk, [*named, *peers])
+    trials = {made.name: trial.number for made, trial in zip(named, chosen, strict=True)}
+    every = [made for made in (*named, *peers) if made.name in learned]
+    taken = measured(study, desk, "final", every)
+    members = [
+        Member(
+            name=made.name,
+            architecture=made,
+            learning=learned[made.name],
+            estimates=estimate,
+            measurement=taken.get(made.name),
+            trial=trials.get(made.name),
+            counted=_counted(plan, row, learned[made.name], taken.get(made.name)),
+        )
+        for made, estimate, row in zip(every, costs.raw(every), costs.of(every), strict=True)
+    ]
+    family, broken = _within(plan, [member for member in members if member.trial is not None])
+    others = tuple(member for member in members if member.trial is None)
+    return Grown(family, others, verified, (*notes, *failed, *broken))
+
+
+def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[list[Trial], tuple[str, ...]]:
+    """The trials that become members, cheapest first; each keeps the limits as measured, where it is measured.
+
+    Candidates of the front are measured; where too few of them keep the limits, the next fronts behind it are.
+
+    Args:
+        study: of the search.
+        desk: of this worker.
+        verified: is given every measurement, by name.
+    """
+    plan, rungs = desk.plan, desk.judge.rungs
+    left = judged(study.state())
+    kept: list[tuple[Trial, dict[str, float]]] = []
+    for turn in range(ROUNDS):
+        group = front(plan, left, rungs)
+        rows = counted(group, rungs)
+        group = [group[place] for place in spread(plan, rows, VERIFIED * plan.family)]
+        if not group:
+            break
+        taken = measured(study, desk, f"verify-{turn}", [t.architecture for t in group if t.architecture])
+        verified |= taken
+        every = {trial.number: row for trial, row in zip(left, counted(left, rungs), strict=True)}
+        for trial in group:
+            row = _with(plan, every[trial.number], taken.get(f"trial-{trial.number}"))
+            if keeps(plan.objectives, row):
+                kept.append((trial, row))
+        if len(kept) >= plan.family:
+            break
+        left = [trial for trial in left if trial.number not in {one.number for one in group}]
+    places = spread(plan, [row for _, row in kept], plan.family)
+    cost = plan.objectives[1].metric
+    chosen = sorted((kept[place] for place in places), key=lambda pair: pair[1].get(cost, 0.0))
+    return [trial for trial, _ in chosen], _shortage(plan, judged(study.state()), len(chosen))
+
+
+def _shortage(plan: Plan, candidates: Sequence[Trial], count: int) -> tuple[str, ...]:
+    """Why the family is smaller than was wanted."""
+    if count >= plan.family:
+        return ()
+    if count:
+        return (f"{count} of {plan.family} networks that were wanted: no other candidate adds to the front.",)
+    why = "No candidate keeps the limits" if candidates else "No candidate could be judged"
+    return (f"{why}; nothing was trained in full.",)
+
+
+def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architecture]) -> dict[str, Measurement]:
+    """Measurements by name, taken in turns on the device at hand; none where the search is for another machine."""
+    if not at_hand(desk.plan) or not networks:
+        return {}
+    held = study.state().note(f"measured-{stage}", Taken)
+    names = {found.name for found in networks}
+    if held is None or {row.architecture for row in held.rows} != names:
+        desk.site.tell("measure", 0, len(networks), f"{len(networks)} networks in turns")
+        held = Taken(desk.measure(networks))
+        study.note(f"measured-{stage}", held)
+    return {row.architecture: row for row in held.rows}
+
+
+def network_of(desk: Desk, member: Member) -> nn.Module:
+    """The member's trained network, in evaluation mode."""
+    network = build(member.architecture)
+    load_weights(network, desk.site.checkpoints / f"{member.name}.safetensors")
+    return network.eval()
+
+
+def _with(plan: Plan, row: dict[str, float], taken: Measurement | None) -> dict[str, float]:
+    """The values with what was measured in place of what was predicted."""
+    if taken is None or not at_hand(plan):
+        return row
+    return {**row, "latency_s": taken.median_s, "throughput_per_s": taken.throughput_per_s}
+
+
+def _counted(plan: Plan, row: dict[str, float], learning: Learning, taken: Measurement | None) -> dict[str, float]:
+    """The numbers of a member as the search counts those of a candidate; its measurement only where it counts these."""
+    numbers = {**row, "accuracy": learning.accuracy}
+    return _with(plan, numbers, taken) if any(one.source == "measure" for one in plan.objectives) else numbers
+
+
+def _within(plan: Plan, members: Sequence[Member]) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+    """The members that keep the limits in the last measurement as well, and a word on those that do not."""
+    last = {member.name: {**_with(plan, member.counted, member.measurement), "accuracy": 1.0} for member in members}
+    good = tuple(member for member in members if keeps(plan.objectives, last[member.name]))
+    notes = tuple(
+        f"{member.name} was left out: at last it measured {last[member.name].get('latency_s', float('nan')) * 1e3:.3g}"
+        " ms, beyond the limit."
+        for member in members
+        if member not in good
+    )
+    return good, notes
