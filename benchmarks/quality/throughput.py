@@ -6,10 +6,10 @@ Each file is one of timm's published `results/benchmark-infer-*.csv`; its name s
 it was compiled. Every row is built with timm, traced and estimated from the published specification alone; a row whose
 parameters differ from the file's by more than 2 % is another version of the network and is left out. Tracing 1,400
 networks takes hours; what has been traced is kept in the cache. Rows are taken in a shuffled order (seed 0), so that a
-sample is fair. The scores of files that are not named stay in throughput.csv as they are. "amp" is read as autocast with
-timm's fast norm: the files do not say, but without it networks with group normalisation are predicted half as fast as
-measured. The networks of looked_at.txt were looked at while the model was built; the others were not, and are reported
-apart.
+sample is fair. The scores of files that are not named stay in throughput.csv as they are. "amp" is read as autocast
+with timm's fast norm: the files do not say, but without it networks with group normalisation are predicted half as fast
+as measured. The networks of looked_at.txt were looked at while the model was built; the others were not, and are
+reported apart.
 """
 
 import argparse

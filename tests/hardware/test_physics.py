@@ -87,8 +87,9 @@ def test_large_products_come_near_what_a_chip_is_known_to_reach_and_no_nearer(na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_long_streams_come_near_the_memory_bandwidth_and_no_nearer(name: str) -> None:
-    level = platform(name).main_memory
-    found = run(pointwise([("elementwise", "mul")], 1 << 30), name, "fp32")
+    kept = set_values(platform(name), {"launch.page": "0"})  # fresh pages are looked at in test_processor.py
+    level = kept.main_memory
+    found = run(pointwise([("elementwise", "mul")], 1 << 30), kept, "fp32")
     assert 0.95 < found.bytes / found.latency_s / (level.bandwidth * level.achievable) < 1
     assert found.bound == level.name
 
@@ -99,7 +100,7 @@ def test_depthwise_convolutions_reach_a_small_share_of_the_matrix_peak(name: str
     chip = platform(name)
     peak = max(chip.matrix.peak.values())
     depthwise, full = (run(convolution(256, 112, groups=groups), chip) for groups in (256, 1))
-    assert depthwise.kernels[0].kind == "depthwise"
+    assert next(k.kind for k in depthwise.kernels if k.flops) == "depthwise"
     assert depthwise.flops * 256 == full.flops
     share, dense = (found.flops / found.latency_s / peak for found in (depthwise, full))
     assert share < 0.1
