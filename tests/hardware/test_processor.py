@@ -13,6 +13,8 @@ from torch import nn
 from modelwright.hardware import estimate, platform, platform_names, set_values
 from modelwright.hardware.plan import plan
 from modelwright.hardware.processor import FRESH, GRAIN, PAGE
+from modelwright.hardware.reasons import why_launch
+from modelwright.hardware.run import run_of
 from modelwright.networks.trace import trace
 from modelwright.records import Estimate, Execution, Platform, Workload
 
@@ -120,6 +122,20 @@ def test_weights_are_packed_for_several_rows_and_read_as_they_lie_for_one() -> N
 
 
 # --- fresh memory, short loops ---
+
+
+def test_who_asks_why_starting_takes_so_long_is_told_of_calls_and_of_pages() -> None:
+    """Large results wait for their pages: that the host hands kernels out would be no answer."""
+    workload = traced(nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.SiLU()), 2, 32, 56, 56)
+
+    def told(chip: Platform, batch: int, execution: Execution = "eager") -> str:
+        return why_launch(run_of(workload, chip, run(workload, chip, execution, batch)))
+
+    assert "library calls and changes of memory order take 4 s in all" in told(only(library=1.0, reorder=1.0), 1)
+    assert "pages of fresh memory" not in told(CHIP, 1)
+    pages = 3 * 64 * 64 * 56 * 56 * 4 / PAGE  # what the convolution gives, in the library's order and back, and SiLU
+    assert f"pages of fresh memory take {pages / 1000:.3g} s in all" in told(only(page=1e-3), 64)
+    assert "library" not in told(CHIP, 64, "engine") + told(platform("a100"), 64)
 
 
 @settings(max_examples=20, deadline=None)

@@ -113,6 +113,8 @@ class _Runs:
         self.prices = prices
         self.setting = setting
         self.first = np.cumsum(prices.kernels) - prices.kernels
+        self.host = prices.host * self._pace() + prices.extra
+        self.device = prices.regions * setting.platform.launch.kernel
         self.crossing = [tensor for tensor in (0, 1) if prices.entry.bytes[tensor].any()]
 
     def costs(self, place: Index, starts: Index, run: Array) -> tuple[Array, Array]:
@@ -136,9 +138,8 @@ class _Runs:
             moved = np.add.reduceat(passed, begins)
             passed /= level.bandwidth * level.achievable
             np.maximum(work, passed, out=work)
-        starting = prices.host[kernel] * self._pace() + prices.extra[kernel]
-        work += self.setting.platform.launch.kernel * prices.regions[kernel]
-        return self._latency(work, starting, begins), moved
+        work += self.device[kernel]
+        return self._latency(work, self.host[kernel], begins), moved
 
     def _borders(self, place: Index, upto: Index) -> Iterator[tuple[Index, Array]]:
         """Kernels that share data with a neighbouring part, and the bytes that pass each farther level there."""

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from modelwright.hardware.arithmetic import instructions
-from modelwright.hardware.kernels import Kernel, Multiplication, Plan
+from modelwright.hardware.kernels import Kernel, Multiplication, Plan, fresh_s
 from modelwright.hardware.model import peak_rate
 from modelwright.hardware.physics import products
 from modelwright.hardware.precision import matrix_precision
@@ -46,6 +46,12 @@ def why_launch(run: Run) -> str:
         parts.append(f"the device takes {seconds(launch.kernel)} to start and drain one")
     if execution in ("graph", "engine") and launch.program:
         parts.append(f"starting the program takes {seconds(launch.program)}")
+    pages = [fresh_s(kernel.accesses, run.platform) for kernel in run.kernels]
+    fresh, called = sum(pages), sum(kernel.extra - page for kernel, page in zip(run.kernels, pages, strict=True))
+    if called:
+        parts.append(f"library calls and changes of memory order take {seconds(called)} in all")
+    if fresh:
+        parts.append(f"pages of fresh memory take {seconds(fresh)} in all")
     mean = float(work.mean()) if len(work) else 0.0
     return f"{len(work)} kernels compute for {seconds(mean)} each on average; run {execution}, {', '.join(parts)}"
 
