@@ -6,8 +6,9 @@
 
 DATA is a data set's name or folder, such as the four idx files of Fashion-MNIST. Searches from Python for this
 very machine, in a folder that it can be resumed from (build/family-DATA-SEED), and writes what came of it to
-benchmarks/results/family-DATA-DEVICE.csv: a row a network, with test accuracy, measured and predicted latency. A GPU
-needs the name of the platform whose estimates its measurements correct.
+benchmarks/results/family-DATA-DEVICE.csv: a row a network, with test accuracy, measured and predicted latency; and to
+candidates-DATA-DEVICE.csv: a row a candidate, with the accuracy after as many epochs as it had. A GPU needs the name
+of the platform whose estimates its measurements correct. `--study FILE` only writes the table of a study's candidates.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from modelwright.cli.search import pair
 from modelwright.records import Findings, Member, Plan
 from modelwright.report import result, search_page
 from modelwright.search import Site, plan_for, search
+from modelwright.search.family import ROUNDS, Taken
+from modelwright.search.study import Study
 from modelwright.training import dataset
 
 PLANNED = ("platform", "batch", "precision", "execution", "trials", "seed", "images")
@@ -53,6 +56,45 @@ def row(findings: Findings, member: Member) -> dict[str, object]:
     }
 
 
+def candidates(study: Study) -> list[dict[str, object]]:
+    """What the table tells of each candidate; those that were measured before the family was chosen have that too."""
+    state, plan = study.state(), study.plan
+    held = [state.note(f"measured-verify-{turn}", Taken) for turn in range(ROUNDS)]
+    measured = {row.architecture: row.median_s for taken in held if taken for row in taken.rows}
+    return [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "epochs": trial.budget,
+            "validation_accuracy": f"{trial.values.get('accuracy', 0):.4f}",
+            "predicted_s": f"{trial.values.get('latency_s', 0):.6g}",
+            "measured_s": f"{measured[f'trial-{trial.number}']:.6g}" if f"trial-{trial.number}" in measured else "",
+            "params": int(trial.values.get("params", 0)),
+            "flops": int(trial.values.get("flops", 0)),
+            "batch": plan.batch,
+            "precision": plan.precision,
+            "execution": plan.execution,
+            "training": f"{plan.recipe.precision}, batch {plan.recipe.batch}",
+            "device": trial.learning.device.name if trial.learning and trial.learning.device else "",
+            "torch": trial.learning.device.versions.get("torch", "")
+            if trial.learning and trial.learning.device
+            else "",
+        }
+        for trial in state.trials.values()
+    ]
+
+
+def write(kind: str, word: str, rows: list[dict[str, object]]) -> None:
+    """Write a table whose name ends in the device's."""
+    device = re.sub(r"[^a-z0-9]+", "-", str(rows[0]["device"]).lower()).strip("-")
+    file = ROOT / "benchmarks" / "results" / f"{kind}-{word}-{device}.csv"
+    with file.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"wrote {file}")
+
+
 def arguments() -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,6 +112,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--study", type=Path)
     return parser.parse_args()
 
 
@@ -88,6 +131,9 @@ def main() -> None:
     """Search, write."""
     given = arguments()
     word = re.sub(r"[^a-z0-9]+", "-", Path(given.data).name.lower()).strip("-")
+    if given.study:
+        write("candidates", word, candidates(Study.open(given.study)))
+        return
     plan = asked(given)
     folder = ROOT / "build" / f"family-{word}-{given.seed}"
     with live("latency_s") as report:
@@ -95,14 +141,9 @@ def main() -> None:
         findings = search(plan, site, resume=True)
     (folder / "report.html").write_text(search_page(findings), encoding="utf-8")
     rows = [row(findings, member) for member in (*findings.family, *findings.references)]
-    device = re.sub(r"[^a-z0-9]+", "-", findings.device.name.lower()).strip("-")
-    file = ROOT / "benchmarks" / "results" / f"family-{word}-{device}.csv"
-    with file.open("w", newline="", encoding="utf-8") as text:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write("family", word, rows)
+    write("candidates", word, candidates(Study.open(site.study)))
     print(result(findings))
-    print(f"wrote {file}")
 
 
 if __name__ == "__main__":

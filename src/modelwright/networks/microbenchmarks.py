@@ -296,7 +296,12 @@ def _graph(kernels: int, device: torch.device) -> Call:
     with torch.cuda.graph(graph):
         for _ in range(kernels):
             x.neg_()
-    return graph.replay
+
+    def replay() -> object:
+        graph.replay()
+        return x  # whose memory the graph writes to
+
+    return replay
 
 
 def _random(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -123,13 +123,13 @@ def _captured(call: Call, device: torch.device) -> Call:
         for _ in range(_FIRST_CALLS):
             call()
     current.wait_stream(aside)
-    graph, kept = torch.cuda.CUDAGraph(), []
+    graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        kept.append(call())
+        result = call()
 
     def replay() -> object:
         graph.replay()
-        return kept
+        return call, result  # a graph knows addresses only: what they hold lives as long as this function
 
     return replay
 
