@@ -4,6 +4,7 @@ Rows go to benchmarks/results/gpu-efficientnets-DEVICE.csv as they are taken; wh
 Networks of one size and batch take turns. Without a CUDA device this says so, and ends with code 2.
 
     python benchmarks/speed/gpu_efficientnets.py [--device cuda:0] [--largest 7] [--repetitions 15]
+        [--batch 1 8 128] [--execution eager compiled graph]
 """
 
 import argparse
@@ -18,15 +19,17 @@ from modelwright.cli.measure import commit
 from modelwright.errors import CapacityError
 from modelwright.networks.catalogue import architecture
 from modelwright.networks.measuring import Protocol, Setting, Subject, architecture_subject, measure, resume
-from modelwright.records import Measurement
+from modelwright.records import Execution, Measurement
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 BATCHES = (1, 8, 128)
-EXECUTIONS = ("eager", "compiled", "graph")
+EXECUTIONS: tuple[Execution, ...] = ("eager", "compiled", "graph")
 
 
-def groups(device: str, largest: int) -> Iterator[list[Subject]]:
-    for batch in BATCHES:
+def groups(
+    device: str, largest: int, batches: Sequence[int], executions: Sequence[Execution]
+) -> Iterator[list[Subject]]:
+    for batch in batches:
         for size in range(largest + 1):
             yield [
                 architecture_subject(
@@ -34,7 +37,7 @@ def groups(device: str, largest: int) -> Iterator[list[Subject]]:
                     Setting(batch=batch, precision="bf16", execution=execution, channels_last=True, device=device),
                 )
                 for family in ("efficientnet", "efficientnet-x")
-                for execution in EXECUTIONS
+                for execution in executions
             ]
 
 
@@ -48,6 +51,9 @@ def main() -> int:
     parser.add_argument("--device", default="cuda:0", help="which CUDA device (default: %(default)s)")
     parser.add_argument("--largest", type=int, choices=range(8), default=7, help="B0 to which size (default: B7)")
     parser.add_argument("--repetitions", type=int, default=15, help="how often (default: %(default)s)")
+    parser.add_argument("--batch", type=int, nargs="+", default=BATCHES, help="samples at once (default: 1 8 128)")
+    parser.add_argument("--execution", nargs="+", choices=EXECUTIONS, default=EXECUTIONS,
+                        help="how they run (default: all; compiling takes a minute a network)")  # fmt: skip
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         print("gpu_efficientnets: no CUDA device can be reached here, so nothing was measured", file=sys.stderr)
@@ -65,7 +71,7 @@ def main() -> int:
             return False
         return True
 
-    for group in groups(arguments.device, arguments.largest):
+    for group in groups(arguments.device, arguments.largest, arguments.batch, arguments.execution):
         if not fits(group):
             for subject in group:
                 fits([subject])

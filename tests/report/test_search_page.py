@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from modelwright.records.study import Findings, Member, Objective, Trial
 from modelwright.report import search_page
-from modelwright.report.candidates import basis, counted, keeps_limits, short_names
+from modelwright.report.candidates import basis, counted, keeps_limits, predicted, short_names
 from modelwright.report.chosen import changes, changes_chart, reasons_table
 from modelwright.report.curves import agreement_chart, learning_curves
 from modelwright.report.family import columns_words, members_table
@@ -49,14 +49,14 @@ def test_every_member_and_reference_stands_in_the_table_with_its_own_numbers(fin
     rows = {row[0]: dict(zip(data.headings, row, strict=True)) for row in data.rows}
     page = words(search_page(findings))
     for member in (*findings.family, *findings.references):
-        row, taken, estimated = rows[member.name], member.measurement, member.estimates["latency_s"]
-        assert taken is not None
+        row, taken, expected = rows[member.name], member.measurement, predicted(findings.plan, member)
+        assert taken is not None and expected
         assert row["role"] == ("reference" if member.trial is None else "member")
         assert row[">test accuracy"] == percent(member.learning.test_accuracy or 0)
         assert row[">validation"] == percent(member.learning.accuracy)
         assert row[">latency, measured"] == quantity(taken.median_s, "s")
-        assert row[">estimated"] == quantity(estimated, "s")
-        assert row[">ratio"] == ratio(taken.median_s / estimated)
+        assert row[">predicted"] == quantity(expected, "s")
+        assert row[">ratio"] == ratio(taken.median_s / expected)
         assert row[">FLOPs"] == quantity(member.estimates["flops"])
         assert row[">trial"] == ("" if member.trial is None else str(member.trial))
         assert " ".join(filter(None, data.rows[[*rows].index(member.name)])) in page

@@ -1,29 +1,29 @@
-"""Workers on a Ray cluster of this machine share a study's journal as processes do."""
+"""Workers on a Ray cluster of this machine share a study as processes do."""
 
 from pathlib import Path
 
 import pytest
 
+from modelwright.clock import SystemClock
+from modelwright.records import Plan
+from modelwright.search.desk import Desk
 from modelwright.search.hands import Ray
 from modelwright.search.site import Site
-from modelwright.search.study.entries import Beat
-from modelwright.store import Journal
+from modelwright.search.study import Study
 
 
-def test_every_task_of_a_cluster_reaches_the_one_journal(tmp_path: Path) -> None:
+def test_every_task_of_a_cluster_reaches_the_one_study(plan: Plan, tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install ray")
 
-    def join(site: Site) -> None:
-        journal = Journal.open(site.study)
-        for turn in range(5):
-            journal.append("beat", Beat(f"task {turn}"))
+    def join(study: Study, desk: Desk) -> None:
+        study.note(f"seen by {id(desk)} of {ray.get_runtime_context().get_task_id()}", desk.plan)
 
-    site = Site(tmp_path, threads=1)
-    journal = Journal.create(site.study)
-    crew = Ray("local")
+    study = Study.create(tmp_path / "study.db", plan, SystemClock())
+    crew = Ray("local", Site(tmp_path, threads=1), 2)
     try:
-        crew.begin([join, join], site)
+        crew.begin([join, join])
         crew.end()
     finally:
         ray.shutdown()
-    assert len(journal.read()) == 10
+    notes = study.state().notes
+    assert len([name for name in notes if name.startswith("seen by")]) == 2

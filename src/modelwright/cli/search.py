@@ -24,7 +24,7 @@ from modelwright.hardware import platform
 from modelwright.records import Execution, Findings, Member, Plan, Policy, from_json
 from modelwright.records.study import Evidence, Metric
 from modelwright.report import compare_page, result, search_page
-from modelwright.report.candidates import source
+from modelwright.report.candidates import predicted
 from modelwright.report.markup import Data as Rows
 from modelwright.report.quantity import percent, quantity
 from modelwright.search.algorithms import SEARCHERS
@@ -255,8 +255,7 @@ def _rewarded(plan: Plan, given: Sequence[str]) -> Plan:
 
 def _tell(findings: Findings) -> None:
     headings = ("network", ">test accuracy", ">latency", ">predicted", ">parameters", ">FLOPs", "files")
-    calibrated = source(findings.plan, "latency_s") == "calibrated"
-    rows = [_row(member, calibrated) for member in (*findings.family, *findings.references)]
+    rows = [_row(findings.plan, member) for member in (*findings.family, *findings.references)]
     show_table(Rows(headings, tuple(rows)))
     print()
     print(result(findings))
@@ -267,15 +266,14 @@ def _tell(findings: Findings) -> None:
         show_note(note)
 
 
-def _row(member: Member, calibrated: bool) -> tuple[str, ...]:
-    predicted = member.counted if calibrated else member.estimates
+def _row(plan: Plan, member: Member) -> tuple[str, ...]:
     test = member.learning.test_accuracy
     taken = member.measurement
     return (
         member.name,
         "-" if test is None else percent(test),
         "-" if taken is None else quantity(taken.median_s, "s"),
-        quantity(predicted["latency_s"], "s"),
+        quantity(predicted(plan, member) or 0.0, "s"),
         quantity(member.estimates["params"]),
         quantity(member.estimates["flops"]),
         "reference" if member.trial is None else ", ".join(sorted(member.files)),

@@ -104,6 +104,12 @@ def counted(findings: Findings, member: Member, metric: str) -> float | None:
     return found[0] if found else member.estimates.get(metric)
 
 
+def predicted(plan: Plan, member: Member) -> float | None:
+    """The latency that was predicted of a member, in seconds: as the search corrected it, or the model's own."""
+    told = member.counted if source(plan, "latency_s") == "calibrated" else member.estimates
+    return told.get("latency_s", member.estimates.get("latency_s"))
+
+
 class Basis(msgspec.Struct, frozen=True):
     """What networks can be held against one another by: the numbers that all of them have.
 

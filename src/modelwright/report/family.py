@@ -7,7 +7,7 @@ import msgspec
 from modelwright.records import Architecture
 from modelwright.records.architecture import Stage
 from modelwright.records.study import Findings, Member
-from modelwright.report.candidates import Basis, basis, choices, counted, lineage, short_names
+from modelwright.report.candidates import Basis, basis, choices, counted, lineage, predicted, short_names
 from modelwright.report.charts import PERCENT, SECONDS, Axis, Card
 from modelwright.report.markup import Chart, Data
 from modelwright.report.plane import Mark, Marks, key, plane, scale
@@ -17,7 +17,7 @@ FAMILY = "var(--accent)"
 REFERENCES = tuple(f"var(--series-{number})" for number in (3, 4, 5, 6, 7))
 _COLUMNS = (
     "Latency is that of a whole batch: the median of all repetitions, and their interquartile range over it. Ratio is "
-    "measured over estimated."
+    "measured over predicted."
 )
 
 
@@ -43,7 +43,7 @@ class Line(msgspec.Struct, frozen=True):
 
 def members_table(findings: Findings) -> Data:
     """One row a member, smallest first, then one a reference."""
-    headings = ("network", "role", ">test accuracy", ">validation", ">latency, measured", ">spread", ">estimated",
+    headings = ("network", "role", ">test accuracy", ">validation", ">latency, measured", ">spread", ">predicted",
                 ">ratio", ">params", ">FLOPs", ">trial")  # fmt: skip
     return Data(
         headings,
@@ -139,15 +139,15 @@ def _placed(line: Line, on: Basis) -> tuple[Mark, ...]:
 
 
 def _row(findings: Findings, member: Member, role: str) -> tuple[str, ...]:
-    taken, estimated = member.measurement, member.estimates.get("latency_s")
+    taken, expected = member.measurement, predicted(findings.plan, member)
     tested = member.learning.test_accuracy
     sizes = [counted(findings, member, metric) for metric in ("params", "flops")]
     return (
         *(member.name, role if member.learning.complete else f"{role}, training cut short"),
         *("" if tested is None else percent(tested), percent(member.learning.accuracy)),
         *((quantity(taken.median_s, "s"), f"{100 * taken.spread:.1f}%") if taken else ("", "")),
-        "" if estimated is None else quantity(estimated, "s"),
-        ratio(taken.median_s / estimated) if taken and estimated else "",
+        "" if expected is None else quantity(expected, "s"),
+        ratio(taken.median_s / expected) if taken and expected else "",
         *("" if size is None else quantity(size) for size in sizes),
         "" if member.trial is None else str(member.trial),
     )

@@ -104,7 +104,7 @@ def rival(references: Sequence[Member], member: Member, on: Basis) -> Member:
 
 def _asked(findings: Findings) -> str:
     plan = findings.plan
-    finished = sum(trial.state == "finished" for trial in findings.trials)
+    judged = sum("accuracy" in trial.values for trial in findings.trials)
     limits = [
         f"{metric_name(o.metric)} at {'least' if o.maximise else 'most'} {written(o.metric, o.limit)}"
         for o in plan.objectives
@@ -113,7 +113,7 @@ def _asked(findings: Findings) -> str:
     within = f", with {' and '.join(limits)}" if limits else ""
     cost = metric_name(cost_metric(plan))
     return (
-        f"A search of {many(finished, 'candidate')} of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} on "
+        f"A search of {many(judged, 'candidate')} of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} on "
         f"{plan.data}, for accuracy and {cost} at batch {plan.batch}, {plan.precision} {plan.execution}{within}."
     )
 

@@ -7,12 +7,11 @@ import numpy as np
 
 from modelwright.errors import StoreError
 from modelwright.records import Agreement, Learning, Plan, Trial
-from modelwright.search.desk import Desk, prepare
+from modelwright.search.desk import Desk
 from modelwright.search.evaluate import agreement
 from modelwright.search.evaluate.training import TrainingJudge
 from modelwright.search.failures import FAILURES
-from modelwright.search.hands import dealt, helped
-from modelwright.search.site import Site
+from modelwright.search.hands import Hands, dealt, helped
 from modelwright.search.standing import judged
 from modelwright.search.study import Study
 
@@ -21,7 +20,7 @@ SHARE = 5
 LEAST = 6
 
 
-def checked(study: Study, desk: Desk) -> tuple[Agreement, ...]:
+def checked(study: Study, desk: Desk, others: Hands) -> tuple[Agreement, ...]:
     """Rank agreement of each cheap evidence with full training by the candidates' recipe.
 
     The sample is drawn from all candidates that were judged, good and bad alike: among the best alone, agreement would
@@ -36,12 +35,12 @@ def checked(study: Study, desk: Desk) -> tuple[Agreement, ...]:
     some = [trials[place] for place in sorted(drawn)]
     todo = [trial for trial in some if _held(study, trial) is None]
     loads = [desk.costs.values([trial.point])[0].get("latency_s", 0.0) for trial in todo]
-    mine, *others = dealt(todo, loads, desk.site.workers)
+    mine, *parts = dealt(todo, loads, others.count + 1)
 
     def tell(message: str) -> None:
         desk.site.tell("check", sum(_held(study, trial) is not None for trial in some), len(some), message)
 
-    with helped(desk.site, [partial(_join, part) for part in others], tell):
+    with helped(others, [partial(_train, trials=part) for part in parts], tell):
         _train(study, desk, mine, tell)
     _train(study, desk, some, tell)  # those of a worker that had to leave
     learned = {trial.number: found for trial in some if (found := _held(study, trial))}
@@ -53,13 +52,14 @@ def _held(study: Study, trial: Trial) -> Learning | None:
     return study.state().note(f"checked-{trial.number}", Learning)
 
 
-def _train(study: Study, desk: Desk, trials: Sequence[Trial], tell: Callable[[str], None]) -> None:
+def _train(study: Study, desk: Desk, trials: Sequence[Trial], tell: Callable[[str], None] | None = None) -> None:
     """Train in full those that were not; one that cannot be trained is no part of the sample."""
     full = TrainingJudge(desk.data, desk.plan.recipe, desk.site.checkpoints, run=desk.run)
     for trial in trials:
         if trial.architecture is None or _held(study, trial) is not None:
             continue
-        tell(f"trial {trial.number} in full")
+        if tell:
+            tell(f"trial {trial.number} in full")
         try:
             found = full.judge(trial.architecture, trial.point, full.rungs[-1], f"trial-{trial.number}").learning
         except StoreError:
@@ -68,11 +68,6 @@ def _train(study: Study, desk: Desk, trials: Sequence[Trial], tell: Callable[[st
             continue
         if found is not None:
             study.note(f"checked-{trial.number}", found)
-
-
-def _join(trials: Sequence[Trial], site: Site) -> None:
-    study = Study.open(site.study, site.clock)
-    _train(study, prepare(study, site), trials, lambda message: None)
 
 
 def _agreements(

@@ -10,6 +10,7 @@ from torch import nn
 from modelwright.networks.build import build
 from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
 from modelwright.search.desk import Desk, at_hand
+from modelwright.search.hands import Hands
 from modelwright.search.lessons import learn_all
 from modelwright.search.objectives import keeps
 from modelwright.search.references import references
@@ -47,7 +48,7 @@ class Grown:
     notes: tuple[str, ...]
 
 
-def grow(study: Study, desk: Desk) -> Grown:
+def grow(study: Study, desk: Desk, others: Hands) -> Grown:
     """Choose the members, train them and the references by the plan's final recipe, and measure all in one run.
 
     What was done before an interruption is taken from the study.
@@ -64,7 +65,7 @@ def grow(study: Study, desk: Desk) -> Grown:
         for place, trial in enumerate(chosen, 1)
         if trial.architecture is not None
     ]
-    learned, failed = learn_all(study, desk, [*named, *peers])
+    learned, failed = learn_all(study, desk, [*named, *peers], others)
     trials = {made.name: trial.number for made, trial in zip(named, chosen, strict=True)}
     every = [made for made in (*named, *peers) if made.name in learned]
     taken = measured(study, desk, "final", every)
@@ -81,8 +82,8 @@ def grow(study: Study, desk: Desk) -> Grown:
         for made, estimate, row in zip(every, costs.raw(every), costs.of(every), strict=True)
     ]
     family, broken = _within(plan, [member for member in members if member.trial is not None])
-    others = tuple(member for member in members if member.trial is None)
-    return Grown(family, others, verified, (*notes, *failed, *broken))
+    held_against = tuple(member for member in members if member.trial is None)
+    return Grown(family, held_against, verified, (*notes, *failed, *broken))
 
 
 def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[list[Trial], tuple[str, ...]]:

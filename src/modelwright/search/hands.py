@@ -4,74 +4,96 @@ import importlib
 import os
 import signal
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, final
 
 from modelwright.errors import ModelwrightError
+from modelwright.search.desk import Desk, prepare
 from modelwright.search.site import Site
+from modelwright.search.study import Study
 
 T = TypeVar("T")
-Join = Callable[[Site], None]
+Join = Callable[[Study, Desk], None]
+"""What a worker does, at a desk of its own."""
 
 PATIENCE_S = 30.0
 """When a study is done, tasks that no machine had room for are waited for no longer."""
 
 
-class Hands(ABC):
-    """Workers beside the one that asks for them."""
+class Hands:
+    """Workers beside the one that asks for them, for as long as a search lasts; here, none."""
 
-    @abstractmethod
-    def begin(self, joins: Sequence[Join], site: Site) -> None:
-        """Let one worker for each of `joins` join the study at a site."""
+    count = 0
+    """How many there are."""
 
-    @abstractmethod
+    def begin(self, joins: Sequence[Join]) -> None:
+        """Let a worker do each of `joins`."""
+
     def stop(self) -> None:
         """Interrupt all of them; each gives back the trial that it is at."""
 
-    @abstractmethod
     def end(self) -> list[str]:
-        """Wait until all have gone, and say what those met that had to leave early."""
+        """Wait until all have done their part, and say what those met that had to leave early."""
+        return []
+
+    def leave(self) -> None:
+        """Let go of them."""
 
 
 @final
 class Processes(Hands):
-    """Processes on this machine. Each is held by a pipe: when this end of it closes, they are interrupted."""
+    """Processes on this machine, each with its data read once. Each is held by a pipe: when it closes, they go.
 
-    def __init__(self) -> None:
-        self._held: list[tuple[BaseProcess, Connection]] = []
+    Args:
+        site: of each of them.
+        count: how many.
+    """
 
-    def begin(self, joins: Sequence[Join], site: Site) -> None:
-        """Start the processes."""
-        context = get_context("spawn")
-        with _deaf():
-            for join in joins:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_live, args=(join, site, theirs), daemon=True)
-                process.start()
-                theirs.close()
-                self._held.append((process, ours))
+    def __init__(self, site: Site, count: int) -> None:
+        self.count = count
+        self._site = site
+        self._held: list[_Process] = []
+        self._busy: list[_Process] = []
+
+    def begin(self, joins: Sequence[Join]) -> None:
+        """Hand each to a process, which is started if it is not there."""
+        self._held = [found for found in self._held if found.process.is_alive()]
+        self._held += [_start(self._site) for _ in range(len(joins) - len(self._held))]
+        self._busy = self._held[: len(joins)]
+        for found, join in zip(self._busy, joins, strict=True):
+            with suppress(OSError):  # it has just died, which `end` will tell
+                found.work.send(join)
 
     def stop(self) -> None:
         """Let go of them."""
-        for _, link in self._held:
-            link.close()
+        for found in self._held:
+            found.life.close()
 
     def end(self) -> list[str]:
-        """Wait for all of them, and say what went wrong."""
+        """Wait for all that are busy, and say what went wrong."""
         told: list[str] = []
-        for process, link in self._held:
-            process.join()
-            with suppress(OSError, EOFError):  # it was let go of, or had nothing to tell
-                while link.poll():
-                    told.append(link.recv())
-        self._held = []
+        for found in self._busy:
+            try:
+                told += found.work.recv()
+            except (EOFError, OSError):
+                found.process.join()
+                if found.process.exitcode:
+                    told.append(f"its process ended with code {found.process.exitcode}")
+        self._busy = []
         return told
+
+    def leave(self) -> None:
+        """Let go of them, and wait until they are gone."""
+        self.stop()
+        for found in self._held:
+            found.work.close()
+            found.process.join()
+        self._held = []
 
 
 @final
@@ -83,25 +105,26 @@ class Ray(Hands):
     Args:
         address: of the cluster's head, such as "auto" or "10.0.0.1:6379"; "local" for one on this machine that listens
             on 127.0.0.1 alone.
+        site: of each task.
+        count: how many.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, site: Site, count: int) -> None:
         self.address = address
+        self.count = count
+        self._site = site
         self._tasks: list[Any] = []
 
-    def begin(self, joins: Sequence[Join], site: Site) -> None:
+    def begin(self, joins: Sequence[Join]) -> None:
         """Hand the tasks to the cluster."""
         ray = importlib.import_module("ray")
         if not ray.is_initialized():
-            own: dict[str, Any] = {
-                "_node_ip_address": "127.0.0.1",
-                "include_dashboard": False,
-                "num_cpus": len(joins) + 1,
-            }
+            own: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
+            own |= {"num_cpus": self.count + 1}
             where = own if self.address == "local" else {"address": self.address}
             ray.init(logging_level="ERROR", log_to_driver=False, **where)
-        asked = ray.remote(num_cpus=site.threads or 1, max_retries=0)
-        self._tasks = [asked(join).remote(site) for join in joins]
+        task = ray.remote(num_cpus=self._site.threads or 1, max_retries=0)(_joined)
+        self._tasks = [task.remote(join, self._site) for join in joins]
 
     def stop(self) -> None:
         """Cancel all of them, which interrupts those that run."""
@@ -116,6 +139,7 @@ class Ray(Hands):
         for task in waiting:
             ray.cancel(task, force=False)
         ray.get(ended)
+        self._tasks = []
         return []
 
 
@@ -138,27 +162,32 @@ def dealt(things: Sequence[T], loads: Sequence[float], hands: int) -> list[list[
     return parts
 
 
-def hands(site: Site) -> Hands:
-    """What a site's further workers are."""
-    return Ray(site.ray) if site.ray else Processes()
+@contextmanager
+def hands(site: Site) -> Iterator[Hands]:
+    """A site's further workers, while the search lasts."""
+    theirs, count = replace(site, report=None, workers=1, ray=""), site.workers - 1
+    found: Hands = Hands() if not count else Ray(site.ray, theirs, count) if site.ray else Processes(theirs, count)
+    try:
+        yield found
+    finally:
+        found.leave()
 
 
 @contextmanager
-def helped(site: Site, joins: Sequence[Join], say: Callable[[str], None]) -> Iterator[None]:
+def helped(others: Hands, joins: Sequence[Join], say: Callable[[str], None]) -> Iterator[None]:
     """While this goes on, further workers do their part; in the end they are waited for, or stopped where it fails.
 
     One that dies or fails is no failure of the search: others do what it left. Why it had to leave is told.
 
     Args:
-        site: of this worker.
-        joins: what each of the others does.
+        others: the workers.
+        joins: what each of them does.
         say: is told why one had to leave.
     """
     if not joins:
         yield
         return
-    others = hands(site)
-    others.begin(joins, replace(site, report=None, workers=1, ray=""))
+    others.begin(joins)
     try:
         yield
     except BaseException:
@@ -169,16 +198,48 @@ def helped(site: Site, joins: Sequence[Join], say: Callable[[str], None]) -> Ite
             say(f"a worker had to leave: {why}")
 
 
-def _live(join: Join, site: Site, link: Connection) -> None:
+@dataclass(frozen=True, eq=False)
+class _Process:
+    """A process, the pipe by which it gets what to do and tells how it went, and the one by which it is held."""
+
+    process: BaseProcess
+    work: Connection
+    life: Connection
+
+
+def _start(site: Site) -> _Process:
+    context = get_context("spawn")
+    work, theirs = context.Pipe()
+    life, held = context.Pipe()
+    process = context.Process(target=_live, args=(site, theirs, held), daemon=True)
+    with _deaf():
+        process.start()
+    theirs.close()
+    held.close()
+    return _Process(process, work, life)
+
+
+def _joined(join: Join, site: Site) -> None:
+    study = Study.open(site.study, site.clock)
+    join(study, prepare(study, site))
+
+
+def _live(site: Site, work: Connection, life: Connection) -> None:
     """What such a process does, until it is interrupted or whoever started it is gone."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=_watch, args=(link,), daemon=True).start()
-    try:
-        join(site)
-    except KeyboardInterrupt:
-        return
-    except (ModelwrightError, OSError) as failure:
-        link.send(str(failure))
+    threading.Thread(target=_watch, args=(life,), daemon=True).start()
+    study: Study | None = None
+    with suppress(KeyboardInterrupt, EOFError, OSError):
+        while True:
+            join, told = work.recv(), []
+            try:
+                if study is None:
+                    found = Study.open(site.study, site.clock)
+                    desk, study = prepare(found, site), found
+                join(study, desk)
+            except (ModelwrightError, OSError) as failure:
+                told.append(str(failure))
+            work.send(told)
 
 
 def _watch(link: Connection) -> None:

@@ -6,16 +6,15 @@ from functools import partial
 
 from modelwright.errors import StoreError
 from modelwright.records import Architecture, Learning
-from modelwright.search.desk import Desk, prepare
+from modelwright.search.desk import Desk
 from modelwright.search.failures import FAILURES, told
-from modelwright.search.hands import dealt, helped
-from modelwright.search.site import Site
+from modelwright.search.hands import Hands, dealt, helped
 from modelwright.search.study import Study
 from modelwright.training import save_weights, train
 
 
 def learn_all(
-    study: Study, desk: Desk, networks: Sequence[Architecture]
+    study: Study, desk: Desk, networks: Sequence[Architecture], others: Hands
 ) -> tuple[dict[str, Learning], tuple[str, ...]]:
     """Train networks, each worker some of them; what was done before an interruption is taken from the study.
 
@@ -28,13 +27,13 @@ def learn_all(
     site = desk.site
     todo = [network for network in networks if _held(study, desk, network.name) is None]
     loads = [row.get("latency_s", 0.0) for row in desk.costs.raw(todo)] if todo else []
-    mine, *others = dealt(todo, loads, site.workers)
+    mine, *parts = dealt(todo, loads, others.count + 1)
 
     def tell(message: str) -> None:
         done = sum(_held(study, desk, network.name) is not None for network in networks)
         site.tell("train", done, len(networks), message)
 
-    with helped(site, [partial(_join, part) for part in others], tell):
+    with helped(others, [partial(_learn, networks=part) for part in parts], tell):
         for network in mine:
             tell(network.name)
             _tried(study, desk, network)
@@ -79,8 +78,6 @@ def _tried(study: Study, desk: Desk, network: Architecture) -> Learning | str:
         return told(failure)
 
 
-def _join(networks: Sequence[Architecture], site: Site) -> None:
-    study = Study.open(site.study, site.clock)
-    desk = prepare(study, site)
+def _learn(study: Study, desk: Desk, networks: Sequence[Architecture]) -> None:
     for network in networks:
         _tried(study, desk, network)

@@ -58,7 +58,7 @@ def _scaling(data: Data, step: float) -> Scaling:
 
 
 def _named(name: str, scaling: Scaling) -> str:
-    return f"{name}-w{scaling.width:.2f}-d{scaling.depth:.2f}-r{scaling.resolution}"
+    return f"{name}-w{scaling.width:.2f}d{scaling.depth:.2f}r{scaling.resolution}"
 
 
 def _shape(made: Architecture) -> tuple[object, ...]:

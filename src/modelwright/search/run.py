@@ -16,6 +16,7 @@ from modelwright.search.check import checked
 from modelwright.search.desk import Desk, at_hand, prepare
 from modelwright.search.family import Grown, grow, network_of
 from modelwright.search.handover import Context, hand_over
+from modelwright.search.hands import hands
 from modelwright.search.objectives import check
 from modelwright.search.reasons import reasons
 from modelwright.search.site import Site
@@ -46,10 +47,10 @@ def search(plan: Plan, site: Site, *, resume: bool = False) -> Findings:
         if new:
             _leave_nothing(site)
         raise
-    with _timed(study, site):
-        crew(study, desk)
-        agreements = checked(study, desk)
-        grown = grow(study, desk)
+    with _timed(study, site), hands(site) as others:
+        crew(study, desk, others)
+        agreements = checked(study, desk, others)
+        grown = grow(study, desk, others)
         family, unwritten = handed_over(desk, grown)
     state, rungs = study.state(), desk.judge.rungs
     ranked = judged(state)

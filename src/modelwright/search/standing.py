@@ -94,19 +94,20 @@ def growth(plan: Plan, trials: Sequence[Trial], rungs: Sequence[int]) -> tuple[f
 
 
 def spread(plan: Plan, rows: Sequence[dict[str, float]], count: int) -> list[int]:
-    """The places of up to `count` rows that together dominate most, by greedy choice (a (1 - 1/e) guarantee).
+    """The places of up to `count` rows: the most accurate one, then those that together dominate most.
 
-    The hypervolume is submodular, so greedy choice comes within 1 - 1/e of the best set (Nemhauser et al., 1978).
+    The hypervolume is submodular, so greedy choice gets within 1 - 1/e of the most that can be added (Nemhauser et al.,
+    1978).
     """
     found = losses(plan.objectives, rows)
     if not len(found):
         return []
     reference = reference_point(found)
-    chosen: list[int] = []
+    chosen = [int(np.lexsort(found.T[::-1])[0])]
     while len(chosen) < min(count, len(found)):
         left = [place for place in range(len(found)) if place not in chosen]
         worth = [hypervolume(found[[*chosen, place]], reference) for place in left]
-        if chosen and max(worth) <= hypervolume(found[chosen], reference):
+        if max(worth) <= hypervolume(found[chosen], reference):
             break
         chosen.append(left[int(np.argmax(worth))])
     return chosen

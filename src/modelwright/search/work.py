@@ -9,12 +9,11 @@ import numpy as np
 
 from modelwright.errors import SettingError, StoreError
 from modelwright.records import Trial
-from modelwright.search.desk import Desk, prepare
+from modelwright.search.desk import Desk
 from modelwright.search.evaluate import promotions
 from modelwright.search.failures import FAILURES, told
-from modelwright.search.hands import helped
+from modelwright.search.hands import Hands, helped
 from modelwright.search.objectives import keeps
-from modelwright.search.site import Site
 from modelwright.search.standing import counted, history, judged
 from modelwright.search.study import Start, State, Study
 
@@ -78,23 +77,15 @@ def work(study: Study, desk: Desk) -> None:
         _tell(desk, study.state(), None)
 
 
-def crew(study: Study, desk: Desk) -> None:
-    """The same by several processes, this one among them; on this machine, or on those of a Ray cluster.
-
-    The trial of one that dies goes to another.
+def crew(study: Study, desk: Desk, others: Hands) -> None:
+    """The same by several workers, this one among them. The trial of one that dies goes to another.
 
     Raises:
         StoreError, OSError, KeyboardInterrupt: as of `work`, after the others gave back what they were at.
     """
-    site, trials = desk.site, desk.plan.trials
-    with helped(site, [_join] * (site.workers - 1), lambda why: site.tell("search", trials, trials, why)):
+    trials = desk.plan.trials
+    with helped(others, [work] * others.count, lambda why: desk.site.tell("search", trials, trials, why)):
         work(study, desk)
-
-
-def _join(site: Site) -> None:
-    study = Study.open(site.study, site.clock)
-    with suppress(KeyboardInterrupt):
-        work(study, prepare(study, site))
 
 
 def _run(study: Study, desk: Desk, trial: Trial) -> None:
