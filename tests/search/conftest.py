@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -52,6 +53,62 @@ def plan() -> Plan:
         family=2,
         images=200,
     )
+
+
+@pytest.fixture(scope="session")
+def poison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for a user's module."""
+    return tmp_path_factory.mktemp("poison")
+
+
+MAKER = """
+import multiprocessing, os, signal, time
+from pathlib import Path
+import msgspec
+from modelwright.search.spaces.mbconv import mbconv
+
+def make(point, fixed, name):
+    point, fixed = dict(point), dict(fixed)
+    kind, folder = point.pop("kind"), Path(fixed.pop("folder"))
+    if kind == "refused":
+        raise ValueError("no network of this kind")
+    if kind == "deadly" and name.startswith("trial-"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    made = mbconv(point, fixed, name)
+    if kind == "large":
+        first, *others = made.stages
+        block = msgspec.structs.replace(first.block, hidden=10**12)
+        return msgspec.structs.replace(made, stages=(msgspec.structs.replace(first, block=block), *others))
+    if kind == "untrainable":
+        return msgspec.structs.replace(made, norm_epsilon=-100.0)
+    if kind == "together" and name.startswith("trial-"):  # goes on once two processes are at it
+        (folder / f"{os.getpid()}").touch()
+        while len(list(folder.iterdir())) < 2:
+            time.sleep(0.02)
+    if kind == "mortal" and name.startswith("trial-"):  # a helper dies of it; who asked for the helper waits for that
+        if multiprocessing.parent_process():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        while not (folder / "died").exists():
+            time.sleep(0.02)
+    return made
+"""
+
+
+@pytest.fixture
+def poisoned(plan: Plan, poison: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+    """The plan with a space of a user's own, whose points are of the kinds named, each once."""
+    (poison / "makers_of_a_user.py").write_text(MAKER, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(poison))
+
+    def of(*kinds: str, trials: int = 0, **more: Any) -> Plan:
+        fixed = {**plan.space.fixed, "stages.2.width": 16, "folder": str(tmp_path / "seen")}
+        (tmp_path / "seen").mkdir(exist_ok=True)
+        space = Space("mine", (Choice("kind", kinds),), "makers_of_a_user:make", fixed)
+        settings = {"trials": trials or len(kinds), "method": "random", "evidence": "training", "family": 1, **more}
+        return msgspec.structs.replace(plan, space=space, **settings)
+
+    return of
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import torch
 
 from modelwright.errors import ExportError, SettingError, TrainingError
 from modelwright.networks.measuring import Protocol
-from modelwright.records import Choice, Findings, Objective, Plan, Space, from_json
+from modelwright.records import Choice, Findings, Objective, Plan, from_json
 from modelwright.search.algorithms import SEARCHERS
 from modelwright.search.handover import verify
 from modelwright.search.run import FINDINGS, search
@@ -54,56 +54,6 @@ def counted_moments(folder: Path, act: Callable[[int], None]) -> None:
             act(seen)
 
     sys.addaudithook(hook)
-
-
-@pytest.fixture(scope="module")
-def poison(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for a user's module."""
-    return tmp_path_factory.mktemp("poison")
-
-
-MAKER = """
-import os, signal, time
-from pathlib import Path
-import msgspec
-from modelwright.search.spaces.mbconv import mbconv
-
-def make(point, fixed, name):
-    point, fixed = dict(point), dict(fixed)
-    kind, folder = point.pop("kind"), Path(fixed.pop("folder"))
-    if kind == "refused":
-        raise ValueError("no network of this kind")
-    if kind == "deadly" and name.startswith("trial-"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    made = mbconv(point, fixed, name)
-    if kind == "large":
-        first, *others = made.stages
-        block = msgspec.structs.replace(first.block, hidden=10**12)
-        return msgspec.structs.replace(made, stages=(msgspec.structs.replace(first, block=block), *others))
-    if kind == "untrainable":
-        return msgspec.structs.replace(made, norm_epsilon=-100.0)
-    if kind == "together" and name.startswith("trial-"):  # goes on once two processes are at it
-        (folder / f"{os.getpid()}").touch()
-        while len(list(folder.iterdir())) < 2:
-            time.sleep(0.02)
-    return made
-"""
-
-
-@pytest.fixture
-def poisoned(plan: Plan, poison: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
-    """The plan with a space of a user's own, whose points are of the kinds named, each once."""
-    (poison / "makers_of_a_user.py").write_text(MAKER, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(poison))
-
-    def of(*kinds: str, trials: int = 0, **more: Any) -> Plan:
-        fixed = {**plan.space.fixed, "stages.2.width": 16, "folder": str(poison / "seen")}
-        (poison / "seen").mkdir(exist_ok=True)
-        space = Space("mine", (Choice("kind", kinds),), "makers_of_a_user:make", fixed)
-        settings = {"trials": trials or len(kinds), "method": "random", "evidence": "training", "family": 1, **more}
-        return msgspec.structs.replace(plan, space=space, **settings)
-
-    return of
 
 
 def test_killed_at_any_moment_it_goes_on_and_ends_as_if_nothing_had_been(

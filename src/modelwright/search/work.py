@@ -72,8 +72,7 @@ def work(study: Study, desk: Desk) -> None:
             pause.wait(PAUSE_S)
             continue
         for trial in claimed:
-            _tell(desk, state, trial)
-            _run(study, desk, trial)
+            _run(study, desk, state, trial)
         _tell(desk, study.state(), None)
 
 
@@ -88,10 +87,11 @@ def crew(study: Study, desk: Desk, others: Hands) -> None:
         work(study, desk)
 
 
-def _run(study: Study, desk: Desk, trial: Trial) -> None:
+def _run(study: Study, desk: Desk, state: State, trial: Trial) -> None:
     seconds = desk.site.clock.seconds
     begun = seconds()
     try:
+        _tell(desk, state, trial)
         try:
             done = judge(desk, trial)
         except StoreError:
