@@ -19,6 +19,6 @@ def amount(text: str, units: dict[str, float], option: str) -> float:
     """
     found = re.fullmatch(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([^\d\s]*)\s*", text)
     if not found or found[2] not in units or not float(found[1]):
-        known = ", ".join(f"5{unit}" for unit in units)
+        known = f"Such as {', '.join(f'5{unit}' for unit in units)}."
         raise SettingError("an amount must be a number above zero with a unit", where=option, value=text, way_out=known)
     return float(found[1]) * units[found[2]]

@@ -18,7 +18,7 @@ from modelwright.cli.cells import show_note, show_table
 from modelwright.cli.measure import commit
 from modelwright.cli.request import check_page, write_page
 from modelwright.cli.search_bench import bench, bench_arguments
-from modelwright.cli.search_salvage import salvage
+from modelwright.cli.search_salvage import salvage, study_in
 from modelwright.errors import ModelwrightError, SettingError, StoreError
 from modelwright.hardware import platform
 from modelwright.records import Execution, Findings, Member, Plan, Policy, from_json
@@ -145,7 +145,7 @@ def _search(arguments: argparse.Namespace) -> int:
         command=f"modelwright {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["search"] else "",
     )
     with _ways_out(arguments.output):
-        plan = _begun(arguments, site) or _plan(arguments)
+        plan = _begun(arguments) or _plan(arguments)
     cost = plan.objectives[1].metric
     with _ways_out(arguments.output), live(cost) as report:
         findings = search(plan, replace(site, report=report), resume=arguments.resume)
@@ -156,13 +156,13 @@ def _search(arguments: argparse.Namespace) -> int:
     return 0 if findings.family else 1
 
 
-def _begun(arguments: argparse.Namespace, site: Site) -> Plan | None:
-    """The plan of the search that goes on; None for a new one. Says what becomes of other settings."""
+def _begun(arguments: argparse.Namespace) -> Plan | None:
+    """The plan of the search that goes on; None where one is to be made. Says what becomes of other settings."""
     if not arguments.resume:
         return None
-    plan = Study.open(site.study).state().plan if site.study.exists() else None
+    plan = Study.open(study_in(arguments.output)).state().plan
     if plan is None:
-        print(f"There is no search in {arguments.output} to go on with: a new one begins.", file=sys.stderr)
+        print("The study's plan is lost: it goes on with the settings given.", file=sys.stderr)
         return None
     ignored = [f"--{name}" for name in PLANNED if getattr(arguments, name.replace("-", "_")) != _usual(arguments, name)]
     if ignored:
@@ -238,6 +238,8 @@ def pair(given: str) -> tuple[str, object]:
 
 
 def _rewarded(plan: Plan, given: Sequence[str]) -> Plan:
+    if plan.method in SEARCHERS and plan.method != "reinforce":
+        raise SettingError("a reward is what reinforce maximises", where="--method", value=plan.method)
     try:
         target, weight = amount(given[0], SECONDS, "--reward"), float(given[1])
     except ValueError as failure:
@@ -289,7 +291,7 @@ def _show(arguments: argparse.Namespace) -> int:
         else:
             _tell(findings)
         return 0
-    study = Study.open(arguments.folder / "study.db")
+    study = Study.open(study_in(arguments.folder))
     plan, state = study.plan, study.state()
     trials = list(state.trials.values())
     if arguments.json:

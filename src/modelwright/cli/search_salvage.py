@@ -8,10 +8,9 @@ from pathlib import Path
 
 from modelwright.errors import ModelwrightError, SettingError, StoreError
 from modelwright.report.quantity import many
+from modelwright.search.site import Site
 from modelwright.search.study import Study
 from modelwright.store import salvage as copied
-
-STUDY = "study.db"
 
 
 def salvage(arguments: argparse.Namespace) -> int:
@@ -20,9 +19,7 @@ def salvage(arguments: argparse.Namespace) -> int:
     At every moment the place holds a study: a process that dies meanwhile leaves the damaged one.
     """
     folder: Path = arguments.folder
-    study = folder / STUDY
-    if not study.is_file():
-        raise SettingError("the folder must hold a study", where=str(folder), way_out="Name what --output named.")
+    study = study_in(folder)
     if _whole(study):
         print(f"{study} is whole: there is nothing to salvage.")
         return 0
@@ -37,7 +34,7 @@ def salvage(arguments: argparse.Namespace) -> int:
     except ModelwrightError:
         new.unlink()
         raise
-    beside = study.with_name(f"{STUDY}-journal")
+    beside = study.with_name(f"{study.name}-journal")
     shutil.copyfile(study, kept)
     if beside.exists():
         shutil.copyfile(beside, kept.with_name(f"{kept.name}-journal"))
@@ -52,6 +49,18 @@ def salvage(arguments: argparse.Namespace) -> int:
         print("The plan is lost: with --resume, give the very settings that the search was begun with.")
     print(f"Go on with modelwright search --resume --output {shlex.quote(str(folder))}.")
     return 0
+
+
+def study_in(folder: Path) -> Path:
+    """The study of the search in a folder.
+
+    Raises:
+        SettingError: it holds none.
+    """
+    study = Site(folder).study
+    if not study.is_file():
+        raise SettingError("the folder must hold a search", where=str(folder), way_out="Name what --output named.")
+    return study
 
 
 def _whole(study: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from modelwright.errors import SettingError
+from modelwright.errors import SettingError, UnknownNameError
 from modelwright.records import Objective, Plan, Recipe, Space, convert
 from modelwright.records.study import Metric
 from modelwright.search.objectives import check
@@ -48,7 +48,7 @@ def plan_for(
     Raises:
         SettingError: the objectives or the space do not fit.
         RecordError: a number is out of range; says which.
-        UnknownNameError: there is no such space.
+        UnknownNameError: there is no such space, or no such part of a recipe.
     """
     kept = dict(limits or {})
     platform = fields.get("platform", "")
@@ -104,6 +104,9 @@ def _changed(recipe: Recipe, training: Mapping[str, Any]) -> Recipe:
         if name in training:
             way_out = "They are arguments, and options, of their own."
             raise SettingError("epochs and seed are no part of how to train", value=name, way_out=way_out)
+    for name in training:
+        if name not in Recipe.__struct_fields__:
+            raise UnknownNameError("part of a recipe", name, Recipe.__struct_fields__)
     return convert({**msgspec.to_builtins(recipe), **training}, Recipe, where="recipe")
 
 

@@ -85,6 +85,9 @@ def open_study(plan: Plan, site: Site, resume: bool) -> Study:
     check(plan.objectives)
     if site.workers < 1:
         raise SettingError("there must be one worker at least", where="workers", value=site.workers)
+    if site.ray and site.workers == 1:
+        way_out = "Ask for 2 or more."
+        raise SettingError("a cluster is for the workers beside the first", where="workers", value=1, way_out=way_out)
     if site.workers > 1 and any(objective.source == "measure" for objective in plan.objectives):
         rule = "latencies are measured while nothing else runs: with one worker"
         raise SettingError(rule, where="workers", value=site.workers, way_out="Use 1, or calibrated latencies.")
