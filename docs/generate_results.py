@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 PAGE = Path(__file__).with_name("results.md")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -104,6 +105,42 @@ def speed() -> str:
     return table(("what", "value", "unit", "machine"), [(r["what"], r["value"], r["unit"], r["device"]) for r in rows])
 
 
+def families() -> str:
+    """Each family that was searched for, smallest first, and what it is held against."""
+    made = []
+    for path in sorted(RESULTS.glob("family-*.csv")):
+        rows = read(path.name)
+        told = f"{path.stem.removeprefix('family-')}: {rows[0]['images']} training images, {rows[0]['epochs']} epochs"
+        shown = table(
+            ("network", "test accuracy", "measured", "spread", "predicted", "parameters", "FLOPs"),
+            [
+                (r["network"] if r["role"] == "reference" else f"**{r['network']}**",
+                 f"{float(r['test_accuracy']):.1%}", f"{float(r['measured_s']) * 1e3:.2f} ms",
+                 f"{float(r['spread']):.0%}", f"{float(r['predicted_s']) * 1e3:.2f} ms",
+                 f"{int(r['params']) / 1e3:.0f} k", f"{int(r['flops']) / 1e6:.1f} M")
+                for r in rows
+            ],
+        )  # fmt: skip
+        made.append(f"{told}, on {rows[0]['device']}, {rows[0]['threads']} thread.\n\n{shown}")
+    return "\n\n".join(made)
+
+
+def candidates() -> str:
+    """Candidates that were measured on a GPU, beside what the calibrated model had said of them."""
+    rows = [r for r in read("candidates-cifar10-nvidia-h200.csv") if r["measured_s"]]
+    off = sorted(abs(float(r["predicted_s"]) / float(r["measured_s"]) - 1) for r in rows)
+    shown = table(
+        ("trial", "epochs", "validation accuracy", "predicted", "measured", "FLOPs of a batch"),
+        [
+            (r["trial"], r["epochs"], f"{float(r['validation_accuracy']):.1%}",
+             f"{float(r['predicted_s']) * 1e3:.3f} ms", f"{float(r['measured_s']) * 1e3:.3f} ms",
+             f"{int(r['flops']) / 1e9:.1f} G")
+            for r in sorted(rows, key=lambda r: float(r["measured_s"]))
+        ],
+    )  # fmt: skip
+    return f"{shown}\n\nThe predictions are off by {median(off):.1%} in the median and by {off[-1]:.1%} at most."
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "speedups": speedups,
     "variants": variants,
@@ -111,6 +148,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "proportionality": proportionality,
     "throughput": throughput,
     "speed": speed,
+    "families": families,
+    "candidates": candidates,
 }
 
 if __name__ == "__main__":

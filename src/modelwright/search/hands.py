@@ -88,11 +88,12 @@ class Processes(Hands):
         return told
 
     def leave(self) -> None:
-        """Let go of them, and wait until they are gone."""
-        self.stop()
+        """Tell them that there is nothing left to do, and wait until they are gone."""
         for found in self._held:
             found.work.close()
+        for found in self._held:
             found.process.join()
+            found.life.close()
         self._held = []
 
 
@@ -187,14 +188,17 @@ def helped(others: Hands, joins: Sequence[Join], say: Callable[[str], None]) -> 
     if not joins:
         yield
         return
-    others.begin(joins)
+    left: list[str] = []
     try:
+        others.begin(joins)
         yield
+        left = others.end()
     except BaseException:
         others.stop()
+        left = others.end()
         raise
     finally:
-        for why in others.end():
+        for why in left:
             say(f"a worker had to leave: {why}")
 
 
