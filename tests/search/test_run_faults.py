@@ -21,7 +21,7 @@ from modelwright.search.costs import Costs
 from modelwright.search.run import search
 from modelwright.search.site import Progress, Site
 from modelwright.search.space import Product
-from modelwright.search.study import Study
+from modelwright.search.study import Start, Study
 
 Facts = Callable[[Findings], dict[str, Any]]
 
@@ -48,6 +48,16 @@ def test_interrupted_at_any_stage_it_gives_back_what_it_was_at_and_goes_on(
     assert not state.running
     again = search(plan, Site(tmp_path / "cut", threads=1), resume=True)
     assert facts(again) == facts(search(plan, Site(tmp_path / "whole", threads=1)))
+
+
+@pytest.mark.usefixtures("no_files")
+def test_what_this_very_process_once_claimed_and_could_not_give_back_is_run(plan: Plan, tmp_path: Path) -> None:
+    study = Study.create(Site(tmp_path).study, plan)
+    point = {"stages.1.kernel": 3, "stages.2.expansion": 4, "stages.2.width": 24}
+    assert study.claim(lambda state: [Start(point, 1, "random")])
+    found = search(plan, Site(tmp_path, threads=1), resume=True)
+    assert found.trials[0].point == point
+    assert {trial.state for trial in found.trials} == {"finished", "stopped"}
 
 
 @pytest.fixture

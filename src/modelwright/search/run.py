@@ -97,7 +97,9 @@ def open_study(plan: Plan, site: Site, resume: bool) -> Study:
     if not resume:
         way_out = "Go on with it by --resume, or choose another folder."
         raise SettingError("a new search needs a folder without a study", where=str(site.study), way_out=way_out)
-    return Study.open(site.study, site.clock, plan=plan)
+    study = Study.open(site.study, site.clock, plan=plan)
+    study.release_left()
+    return study
 
 
 class _Seconds(msgspec.Struct, frozen=True):

@@ -172,6 +172,16 @@ class Study:
         self._append(Requeued(number, run.rung, self.worker, lost=False))
         del self._mine[number]
 
+    def release_left(self) -> None:
+        """Give back what this process claimed by an earlier `Study` and left, as when there was no room to give it back.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        for run in self.state().running.values():
+            if run.worker == self.worker and run.number not in self._mine:
+                self._append(Requeued(run.number, run.rung, self.worker, lost=False))
+
     def note(self, key: str, record: msgspec.Struct) -> None:
         """Write down what a later stage, or a resumed one, must not do again; `state().note(key, kind)` returns it.
 
