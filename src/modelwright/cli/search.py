@@ -107,8 +107,8 @@ def _what(parser: argparse.ArgumentParser) -> None:
     add("--reward", nargs=2, metavar=("TARGET", "WEIGHT"),
         help="for reinforce: accuracy * (latency / TARGET) ^ WEIGHT, such as 5ms -0.07")  # fmt: skip
     add("--batch", type=int, default=1, metavar="N", help="samples a run, where costs are counted (default: 1)")
-    add("--precision", choices=get_args(Policy), help="where costs are counted (default: fp32)")
-    add("--execution", choices=get_args(Execution), help="where costs are counted (default: eager)")
+    add("--precision", choices=get_args(Policy), help="where costs are counted (default: as is usual there; here fp32)")
+    add("--execution", choices=get_args(Execution), help="the same (default: as is usual there; here eager)")
 
 
 def _how(parser: argparse.ArgumentParser) -> None:
@@ -204,7 +204,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         if given is not None:
             limits[metric] = amount(given, units, f"--{option}")
     if arguments.platform:
-        platform(arguments.platform)
+        platform(arguments.platform)  # an unknown name is told before the data are read
     names = ("platform", "batch", "method", "trials", "evidence", "family", "seed", "images")
     fields: dict[str, Any] = {name: getattr(arguments, name) for name in names}
     fields |= {name: getattr(arguments, name) for name in ("precision", "execution") if getattr(arguments, name)}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from modelwright.errors import SettingError, UnknownNameError
+from modelwright.hardware import platform
 from modelwright.records import Objective, Plan, Recipe, Space, convert
 from modelwright.records.study import Metric
 from modelwright.search.objectives import check
@@ -42,8 +43,8 @@ def plan_for(
         source: of latency and throughput; by default "calibrated" for this machine, and "estimate" for a platform.
         epochs: of a candidate and of the family, 0 for the data's own and twice that.
         training: fields of `Recipe` that differ from the data's own, such as {"precision": "amp-bf16"}.
-        fields: further fields of `Plan`: platform, batch, precision, execution, method, trials, evidence, family, seed,
-            images.
+        fields: further fields of `Plan`: platform, batch, precision, execution (where estimates decide, by default
+            what is usual on the platform), method, trials, evidence, family, seed, images.
 
     Raises:
         SettingError: the objectives or the space do not fit.
@@ -51,8 +52,8 @@ def plan_for(
         UnknownNameError: there is no such space, or no such part of a recipe.
     """
     kept = dict(limits or {})
-    platform = fields.get("platform", "")
-    how = source or ("estimate" if platform else "calibrated")
+    accelerator = fields.get("platform", "")
+    how = source or ("estimate" if accelerator else "calibrated")
     metrics = [*costs, *(metric for metric in kept if metric not in costs and metric != "accuracy")]
     timed = ("latency_s", "throughput_per_s")
     objectives = [
@@ -60,16 +61,19 @@ def plan_for(
         *(Objective(metric, kept.get(metric), how if metric in timed else "estimate") for metric in metrics),
     ]
     check(objectives)
-    if not platform and how == "estimate":
+    if not accelerator and how == "estimate":
         way_out = "Name a platform, or calibrate or measure on this machine."
         raise SettingError("estimates are for a platform that is named", where="platform", way_out=way_out)
+    if how == "estimate":  # what is usual there; what is measured here is measured as a plan has it
+        usual = platform(accelerator)
+        fields = {"precision": usual.precision, "execution": usual.execution, **fields}
     recipe = _changed(recipe_for(data), training or {})
     first, last = epochs[0] or recipe.epochs, epochs[1] or FINAL * (epochs[0] or recipe.epochs)
     plan = Plan(
         space=fitted(space_name, data),
         objectives=tuple(objectives),
         data=_data_from_anywhere(data.name),
-        platform=_platform_from_anywhere(platform),
+        platform=_platform_from_anywhere(accelerator),
         recipe=_with(recipe, first, fields.get("seed", 0)),
         final=_with(recipe, last, fields.get("seed", 0)),
         **{name: value for name, value in fields.items() if name != "platform"},

@@ -173,7 +173,7 @@ class Study:
         del self._mine[number]
 
     def release_left(self) -> None:
-        """Give back what this process claimed by an earlier `Study` and left, as when there was no room to give it back.
+        """Give back what this process claimed by an earlier `Study` and left, as for want of room to give it back.
 
         Raises:
             StoreError: it could not be written.
