@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 
 from modelwright.report.candidates import written
@@ -13,13 +20,15 @@ from modelwright.report.quantity import percent
 from modelwright.search import Progress
 
 STAGES = {
-    "calibrate": "calibrating the cost model",
+    "calibrate": "calibrating the model",
     "search": "searching",
     "check": "checking the evidence",
     "measure": "measuring",
     "train": "training the family",
     "hand over": "writing networks",
 }
+COLUMNS = 64
+"""So many columns of a terminal stand before the best so far; in a longer line all of them would be squeezed."""
 
 
 @contextmanager
@@ -34,25 +43,25 @@ def live(cost: str) -> Iterator[Callable[[Progress], None]]:
         yield _Lines(cost)
         return
     columns = (
-        TextColumn("{task.description:26}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description:21}"),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[best]}  {task.fields[message]}"),
+        TextColumn("{task.fields[told]}"),
     )
     with Bars(*columns, console=console) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(step: Progress) -> None:
             if step.stage not in tasks:
-                for ended in tasks.values():
-                    bars.update(bars.task_ids[ended], completed=bars.tasks[ended].total, message="")
-                tasks[step.stage] = len(bars.tasks)
-                bars.add_task(STAGES.get(step.stage, step.stage), total=step.total, best="", message="")
-            task = bars.task_ids[tasks[step.stage]]
-            bars.update(task, completed=step.done, total=step.total, best=_best(step, cost), message=step.message)
+                for stage, ended in tasks.items():
+                    task = bars.tasks[ended]
+                    bars.update(ended, completed=task.total, told=task.fields["told"] if stage == "search" else "")
+                tasks[step.stage] = bars.add_task(STAGES.get(step.stage, step.stage), total=step.total, told="")
+            told = (_best(step, cost) or step.message)[: max(0, console.width - COLUMNS)]
+            bars.update(tasks[step.stage], completed=step.done, total=step.total, told=told)
 
         yield show
 
@@ -70,7 +79,7 @@ class _Lines:
         self._last = (step.stage, step.done)
         words = (
             f"{STAGES.get(step.stage, step.stage)}: {step.done} of {step.total}",
-            _best(step, self._cost),
+            f"best {best}" if (best := _best(step, self._cost)) else "",
             step.message,
         )
         print("; ".join(word for word in words if word), file=sys.stderr, flush=True)
@@ -80,4 +89,4 @@ def _best(step: Progress, cost: str) -> str:
     if step.best is None:
         return ""
     accuracy, value = step.best
-    return f"best {percent(accuracy)} at {written(cost, value)}"
+    return f"{percent(accuracy)} at {written(cost, value)}"

@@ -256,9 +256,10 @@ def _rewarded(plan: Plan, given: Sequence[str]) -> Plan:
 
 
 def _tell(findings: Findings) -> None:
-    headings = ("network", ">test accuracy", ">latency", ">predicted", ">parameters", ">FLOPs", "files")
-    rows = [_row(findings.plan, member) for member in (*findings.family, *findings.references)]
-    show_table(Rows(headings, tuple(rows)))
+    headings = ("network", ">test accuracy", ">latency", ">predicted", ">params", ">FLOPs")
+    both = (findings.family, findings.references)
+    family, others = ([_row(findings.plan, member) for member in members] for members in both)
+    show_table(Rows(headings, (*family, ("",) * len(headings), *others)))
     print()
     print(result(findings))
     for agreement in findings.agreements:
@@ -278,7 +279,6 @@ def _row(plan: Plan, member: Member) -> tuple[str, ...]:
         quantity(predicted(plan, member) or 0.0, "s"),
         quantity(member.estimates["params"]),
         quantity(member.estimates["flops"]),
-        "reference" if member.trial is None else ", ".join(sorted(member.files)),
     )
 
 
