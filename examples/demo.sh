@@ -6,9 +6,10 @@ set -eu
 folder=${1:-build/demo}
 rm -rf "$folder"
 mkdir -p "$folder"
-modelwright search --data digits --trials 24 --epochs 9 --final-epochs 18 --output "$folder/search"
+modelwright search --data digits --trials 30 --epochs 9 --final-epochs 18 --threads 1 --workers 2 --output "$folder/search"
 echo
-echo "== Why: where the time of the family's smallest network goes, by the performance model =="
-modelwright explain "$folder/search/efficientnet-x-small-1/architecture.json" --platform x86 --top 3 --tries 6
+echo "== Why: where the time of the family's largest network goes, by the performance model =="
+largest=$(ls -d "$folder"/search/efficientnet-x-small-[0-9] | tail -n 1)
+modelwright explain "$largest/architecture.json" --platform x86 --top 3 --tries 6
 echo
 echo "The report: $folder/search/report.html"

@@ -306,3 +306,12 @@ def test_the_batch_that_is_advised_fits_and_is_nearly_the_best_a_sample() -> Non
     assert larger.after.sample_s <= best / 0.95 * (1 + 1e-9)
     assert made.considered == 0
     assert all(advice.kind == "setting" for advice in made.advice)
+
+
+def test_a_network_whose_images_end_as_one_pixel_gets_advice_too() -> None:
+    narrow = MBConv(8, 16, 8, 3, 1, fused=True)
+    wide = MBConv(8, 16, 16, 3, 2, fused=True)
+    found = of_images(Stage(narrow), Stage(wide), Stage(MBConv(16, 16, 16, 3, 2, fused=True)), side=8)
+    on = platform("x86")
+    told = explain(found, traced(found), on, estimate(traced(found), on, batch=1))
+    assert told.advice

@@ -6,9 +6,10 @@ after training is not predicted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import get_args
 
-from modelwright.errors import CapacityError
+from modelwright.errors import CapacityError, SettingError
 from modelwright.hardware.bottlenecks import bottlenecks
 from modelwright.hardware.many import estimate_many
 from modelwright.hardware.model import estimate
@@ -107,8 +108,9 @@ def _hopes(offered: Sequence[Edit], now: Estimate, platform: Platform) -> list[f
     outcomes = [offer.architecture for offer in offered]
     if outcomes and all(_without_trace(outcome) for outcome in outcomes):
         setting = {"batch": now.batch, "precision": now.precision, "execution": now.execution}
-        found = estimate_many(outcomes, platform, **setting)  # type: ignore[arg-type]  # as an Estimate has them
-        return [now.latency_s - float(latency) for latency in found.latency_s]
+        with suppress(SettingError):  # one of them is too small to be costed without its trace
+            found = estimate_many(outcomes, platform, **setting)  # type: ignore[arg-type]  # as an Estimate has them
+            return [now.latency_s - float(latency) for latency in found.latency_s]
     return [ceiling(offer.relief, offer.stages, offer.architecture, now, platform) for offer in offered]
 
 

@@ -85,7 +85,18 @@ def result(findings: Findings) -> str:
     faster = (
         f"is {ratio(theirs / seconds)} as fast" if theirs >= seconds else f"takes {ratio(seconds / theirs)} as long"
     )
-    return f"{text} and takes {quantity(theirs, 's')}: {best.name} {faster}."
+    return f"{text} and takes {quantity(theirs, 's')}: {best.name} {faster}.{_others(findings, best, on)}"
+
+
+def _others(findings: Findings, best: Member, on: Basis) -> str:
+    """How fast the other members are beside the fastest reference that is no less accurate than each."""
+    found = []
+    for member in findings.family:
+        other = rival(findings.references, member, on)
+        mine, theirs = on.latency(member), on.latency(other)
+        if member is not best and mine and theirs and on.accuracy(other) >= on.accuracy(member):
+            found.append(f"{member.name} ({percent(on.accuracy(member))}) is {ratio(theirs / mine)} as fast")
+    return f" Beside the fastest reference at least as accurate as each, {' and '.join(found)}." if found else ""
 
 
 def rival(references: Sequence[Member], member: Member, on: Basis) -> Member:
