@@ -1,6 +1,6 @@
 """How a search's numbers were got: the plan, the splits, the recipes, the devices and the space."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -73,11 +73,11 @@ def _facts(findings: Findings) -> Iterator[str]:
         yield f"Objective {', '.join([text, *told])}."
     on = f", platform {plan.platform}" if plan.platform else ""
     yield f"Costs: batch {plan.batch}, precision {plan.precision}, execution {plan.execution}{on}."
-    source = f"; after {plan.space.source}" if plan.space.source else ""
+    source = f" ({plan.space.source})" if plan.space.source else ""
     yield f"Data: {plan.data}. Space: {plan.space.name}, {len(plan.space.choices)} choices{source}."
     yield f"The search ran on {device(findings.device)}."
     measured = [m.measurement for m in (*findings.family, *findings.references) if m.measurement]
-    yield from dict.fromkeys(_measured(found) for found in measured)
+    yield from _measured(measured)
     trained = dict.fromkeys(device(member.learning.device) for member in (*findings.family, *findings.references))
     yield from (f"Trained in full on {where}." for where in trained if where != device(findings.device))
     if not measured:
@@ -92,8 +92,14 @@ def device(found: Device) -> str:
     return f"{found.name} ({found.kind}, {threads}; {versions}{commit})"
 
 
-def _measured(found: Measurement) -> str:
-    order = "channels last" if found.channels_last else "channels first"
-    setting = f"batch {found.batch}, {found.precision} {found.execution}, {order}"
-    times = f"{len(found.seconds)} repetitions of {found.inner} calls after {found.warmup} of warm-up"
-    return f"Measured at {setting}: {times}, on {found.taken_at[:10]}, on {device(found.device)}."
+def _measured(found: Sequence[Measurement]) -> Iterator[str]:
+    """A sentence for all that were measured alike; calls a repetition are as many as last long enough."""
+    calls: dict[tuple[str, str], list[int]] = {}
+    for one in found:
+        order = "channels last" if one.channels_last else "channels first"
+        setting = f"batch {one.batch}, {one.precision} {one.execution}, {order}: {len(one.seconds)} repetitions of"
+        where = f"calls after {one.warmup} of warm-up, on {one.taken_at[:10]}, on {device(one.device)}"
+        calls.setdefault((setting, where), []).append(one.inner)
+    for (setting, where), counts in calls.items():
+        least, most = min(counts), max(counts)
+        yield f"Measured at {setting} {least if least == most else f'{least} to {most}'} {where}."

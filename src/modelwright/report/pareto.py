@@ -1,10 +1,14 @@
 """The Pareto front of (cost, gain) points, where less cost and more gain are better, and how much it dominates.
 
-Hypervolume: Zitzler and Thiele, Multiobjective optimization using evolutionary algorithms, PPSN 1998. Coverage: the
-same, Multiobjective evolutionary algorithms, IEEE Transactions on Evolutionary Computation 3 (4), 1999.
+Hypervolume and coverage: Zitzler and Thiele, Multiobjective evolutionary algorithms, IEEE Transactions on Evolutionary
+Computation 3 (4), 1999.
 """
 
 from collections.abc import Sequence
+
+import numpy as np
+
+from modelwright.search import pareto
 
 Pair = tuple[float, float]
 
@@ -15,24 +19,8 @@ def front(points: Sequence[Pair]) -> list[int]:
     Args:
         points: (cost, gain) of each.
     """
-    found: list[int] = []
-    for position in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1], i)):
-        if not found or points[position][1] > points[found[-1]][1]:
-            found.append(position)
+    found: list[int] = pareto.non_dominated(_losses(points)).tolist()
     return found
-
-
-def hypervolume(points: Sequence[Pair], reference: Pair) -> float:
-    """The area that the points dominate and that dominates the reference, in units of cost times gain.
-
-    Args:
-        points: (cost, gain) of each; those that do not dominate the reference add nothing.
-        reference: the dearest cost and the least gain that count.
-    """
-    inside = [point for point in points if point[0] < reference[0] and point[1] > reference[1]]
-    corners = [inside[position] for position in front(inside)]
-    ends = [*(cost for cost, _ in corners), reference[0]][1:]
-    return sum((end - cost) * (gain - reference[1]) for (cost, gain), end in zip(corners, ends, strict=True))
 
 
 def covered(points: Sequence[Pair], by: Sequence[Pair]) -> float:
@@ -57,4 +45,8 @@ def dominated(points: Sequence[Pair], corners: tuple[Pair, Pair]) -> float:
     """The share of a box that points dominate: their hypervolume against its far corner, over its area."""
     (least, most), (dearest, worst) = corners
     area = (dearest - least) * (most - worst)
-    return hypervolume(points, (dearest, worst)) / area if area else 0.0
+    return pareto.hypervolume(_losses(points), _losses([(dearest, worst)])[0]) / area if area else 0.0
+
+
+def _losses(points: Sequence[Pair]) -> pareto.Numbers:
+    return np.array(points, dtype=np.float64).reshape(-1, 2) * (1.0, -1.0)

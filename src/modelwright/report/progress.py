@@ -14,11 +14,13 @@ from modelwright.report.trials import comparable
 
 
 def progress(findings: Findings) -> list[Chart]:
-    """How the front grew with each finished trial, and the best accuracy so far within the limits."""
+    """How the front grew with each judged trial, and the best accuracy so far of the finished ones within the limits."""
     charts = []
     if findings.hypervolume:
         grown = list(enumerate(findings.hypervolume, 1))
-        charts.append(_course("Hypervolume of the front", grown, Axis("hypervolume", PLAIN), "dominated area"))
+        charts.append(
+            _course("Hypervolume of the front", grown, Axis("hypervolume", PLAIN), "dominated area", "judged")
+        )
     finished = judged(findings)
     kept = [(place, trial) for place, trial in enumerate(finished, 1) if keeps_limits(trial, findings.plan)]
     bounded = any(objective.limit is not None for objective in findings.plan.objectives)
@@ -67,14 +69,14 @@ def causes(findings: Findings, state: str) -> list[str]:
     return [f"{'trial' if len(n) == 1 else 'trials'} {', '.join(n)}: {reason}" for reason, n in found.items()]
 
 
-def _course(title: str, values: Sequence[tuple[int, float]], axis: Axis, what: str) -> Chart:
+def _course(title: str, values: Sequence[tuple[int, float]], axis: Axis, what: str, which: str = "finished") -> Chart:
     percent = axis.ticks == PERCENT
     told = [(str(place), written("accuracy", value) if percent else quantity(value)) for place, value in values]
     marks = tuple(Mark(place, value, (f"after {n} trials", (what, words))) for (place, value), (n, words) in zip(
         values, told, strict=True))  # fmt: skip
     option = plane(
-        scale([0, *(place for place, _ in values)], Axis("finished trials", SHORT), within=(0.0, math.inf), whole=True),
+        scale([0, *(place for place, _ in values)], Axis(f"{which} trials", SHORT), within=(0.0, math.inf), whole=True),
         scale([value for _, value in values], axis, within=(0.0, 1.0) if percent else (0.0, math.inf)),
         [Marks(title, FAMILY, marks, size=4, line="step")],
     )
-    return Chart(title, option, Data((">finished trials", f">{what}"), tuple(told)), height=280)
+    return Chart(title, option, Data((f">{which} trials", f">{what}"), tuple(told)), height=280)
