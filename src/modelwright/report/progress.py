@@ -14,7 +14,7 @@ from modelwright.report.trials import comparable
 
 
 def progress(findings: Findings) -> list[Chart]:
-    """How the front grew with each judged trial, and the best accuracy so far of the finished ones within the limits."""
+    """How the front grew with each judged trial, and the best accuracy so far of finished ones within the limits."""
     charts = []
     if findings.hypervolume:
         grown = list(enumerate(findings.hypervolume, 1))
