@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from modelwright.records import Platform
 from modelwright.records.study import Findings, Member
@@ -125,7 +126,7 @@ def _asked(findings: Findings) -> str:
     cost = metric_name(cost_metric(plan))
     return (
         f"A search of {many(judged, 'candidate')} of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} on "
-        f"{plan.data}, for accuracy and {cost} at batch {plan.batch}, {plan.precision} {plan.execution}{within}."
+        f"{Path(plan.data).name}, for accuracy and {cost} at batch {plan.batch}, {plan.precision} {plan.execution}{within}."
     )
 
 
