@@ -125,8 +125,9 @@ def _asked(findings: Findings) -> str:
     within = f", with {' and '.join(limits)}" if limits else ""
     cost = metric_name(cost_metric(plan))
     return (
-        f"A search of {many(judged, 'candidate')} of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} on "
-        f"{Path(plan.data).name}, for accuracy and {cost} at batch {plan.batch}, {plan.precision} {plan.execution}{within}."
+        f"A search of {many(judged, 'candidate')} of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} "
+        f"on {Path(plan.data).name}, for accuracy and {cost} at batch {plan.batch}, {plan.precision} "
+        f"{plan.execution}{within}."
     )
 
 
