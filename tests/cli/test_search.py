@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modelwright.cli.main import main
-from modelwright.records import Findings, from_json
+from modelwright.records import Findings, from_json, to_json
 from modelwright.records.study import Trial
 from modelwright.report.quantity import percent
 from modelwright.search.handover import verify
@@ -94,6 +94,18 @@ def test_show_tells_how_far_a_search_is(run: Run, searched: Path, begun: Path, f
     code, out, _ = run("show", begun, "--json")
     (shown,) = msgspec.convert(json.loads(out), list[Trial])
     assert shown.values == first.values
+
+
+def test_show_tells_why_trials_failed(run: Run, begun: Path, findings: Findings) -> None:
+    study, first = Study.open(Site(begun).study), findings.trials[0]
+    (claimed,) = study.claim(lambda state: [Start(first.point, first.budget, "random")])
+    study.fail(claimed, "it was too large")
+    _, out, _ = run("show", begun)
+    assert "Failed: trial 0: it was too large" in out
+    spoiled = msgspec.structs.replace(findings, trials=(study.state().trials[0], *findings.trials[1:]))
+    (begun / "findings.json").write_bytes(to_json(spoiled))
+    _, out, _ = run("show", begun)
+    assert "Failed: trial 0: it was too large" in out
 
 
 def test_compare_sets_two_side_by_side_and_writes_a_page(

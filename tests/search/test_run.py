@@ -228,7 +228,7 @@ def test_the_test_split_is_not_looked_at_before_the_family_is_trained_and_told_h
 def test_every_method_searches(plan: Plan, tmp_path: Path, method: str) -> None:
     if "-" in method:
         pytest.importorskip(method.partition("-")[0])
-    plan = msgspec.structs.replace(plan, method=method, evidence="training", recipe=plan.recipe, trials=5)
+    plan = msgspec.structs.replace(plan, method=method, evidence="training", trials=5, images=100, family=1)
     found = search(plan, site(tmp_path / "found"))
     points = {tuple(trial.point.items()) for trial in found.trials}
     assert len(points) == len(found.trials) == 5

@@ -24,8 +24,9 @@ from modelwright.hardware import platform
 from modelwright.records import Execution, Findings, Member, Plan, Policy, from_json
 from modelwright.records.study import Evidence, Metric
 from modelwright.report import compare_page, result, search_page
-from modelwright.report.candidates import predicted
+from modelwright.report.candidates import metric_name, predicted, written
 from modelwright.report.markup import Data as Rows
+from modelwright.report.progress import causes
 from modelwright.report.quantity import percent, quantity
 from modelwright.search.algorithms import SEARCHERS
 from modelwright.search.run import FINDINGS
@@ -265,6 +266,8 @@ def _tell(findings: Findings) -> None:
     for agreement in findings.agreements:
         text = f"{agreement.evidence}: rank correlation {agreement.kendall:.2f} with full training"
         show_note(f"{text}, {agreement.candidates} candidates.")
+    for cause in causes(findings, "failed"):
+        show_note(f"Failed: {cause}")
     for note in findings.notes:
         show_note(note)
 
@@ -297,18 +300,21 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(trials), indent=2))
         return 0
-    headings = ("trial", "state", ">epochs", ">accuracy", *(f">{o.metric}" for o in plan.objectives[1:]))
+    metrics = [objective.metric for objective in plan.objectives]
+    headings = ("trial", "state", ">epochs", *(f">{metric_name(metric)}" for metric in metrics))
     rows = [
         (
             str(trial.number),
             trial.state,
             str(trial.budget),
-            percent(trial.values["accuracy"]) if "accuracy" in trial.values else "-",
-            *(quantity(trial.values[o.metric]) if o.metric in trial.values else "-" for o in plan.objectives[1:]),
+            *(written(metric, trial.values[metric]) if metric in trial.values else "-" for metric in metrics),
         )
         for trial in trials
     ]
     show_table(Rows(headings, tuple(rows)))
+    for trial in trials:
+        if trial.state == "failed":
+            show_note(f"Failed: trial {trial.number}: {trial.reason}")
     show_note(f"{len(trials)} of {plan.trials} trials have begun; --resume goes on.")
     return 0
 

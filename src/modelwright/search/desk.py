@@ -92,7 +92,7 @@ def at_hand(plan: Plan) -> bool:
     return not plan.platform or any(objective.source in ("measure", "calibrated") for objective in plan.objectives)
 
 
-def prepare(study: Study, site: Site, data: Data | None = None) -> Desk:
+def prepare(study: Study, site: Site) -> Desk:
     """The desk of one worker; what was calibrated or trained before is taken from the study.
 
     Raises:
@@ -103,7 +103,7 @@ def prepare(study: Study, site: Site, data: Data | None = None) -> Desk:
     check(plan.objectives)
     searcher = searchers[plan.method]()
     _check_device(plan, site)
-    data = data or read_data(plan)
+    data = read_data(plan)
     domain = Product(plan.space)
     costs = Costs(plan, platform(plan.platform or "x86"))
     _check_costs(plan, domain, costs)

@@ -16,6 +16,8 @@ from modelwright.search.space import space, with_data
 from modelwright.training import Data, recipe_for
 from modelwright.training.data.catalogue import sources
 
+Source = Literal["estimate", "calibrated", "measure"]
+
 SMALL_SIDE = 64
 """Up to so many pixels a side, images are searched for in the space of small images."""
 FINAL = 2
@@ -28,7 +30,7 @@ def plan_for(
     space_name: str = "",
     costs: Sequence[Metric] = ("latency_s",),
     limits: Mapping[Metric, float] | None = None,
-    source: Literal["estimate", "calibrated", "measure"] | None = None,
+    source: Source | None = None,
     epochs: tuple[int, int] = (0, 0),
     training: Mapping[str, Any] | None = None,
     **fields: Any,
@@ -51,15 +53,9 @@ def plan_for(
         RecordError: a number is out of range; says which.
         UnknownNameError: there is no such space, or no such part of a recipe.
     """
-    kept = dict(limits or {})
     accelerator = fields.get("platform", "")
-    how = source or ("estimate" if accelerator else "calibrated")
-    metrics = [*costs, *(metric for metric in kept if metric not in costs and metric != "accuracy")]
-    timed = ("latency_s", "throughput_per_s")
-    objectives = [
-        Objective("accuracy", kept.get("accuracy"), "training"),
-        *(Objective(metric, kept.get(metric), how if metric in timed else "estimate") for metric in metrics),
-    ]
+    how: Source = source or ("estimate" if accelerator else "calibrated")
+    objectives = _objectives(costs, dict(limits or {}), how)
     check(objectives)
     if not accelerator and how == "estimate":
         way_out = "Name a platform, or calibrate or measure on this machine."
@@ -71,7 +67,7 @@ def plan_for(
     first, last = epochs[0] or recipe.epochs, epochs[1] or FINAL * (epochs[0] or recipe.epochs)
     plan = Plan(
         space=fitted(space_name, data),
-        objectives=tuple(objectives),
+        objectives=objectives,
         data=_data_from_anywhere(data.name),
         platform=_platform_from_anywhere(accelerator),
         recipe=_with(recipe, first, fields.get("seed", 0)),
@@ -90,6 +86,14 @@ def fitted(name: str, data: Data) -> Space:
     channels, height, width = data.shape
     chosen = name or ("efficientnet-x-small" if max(height, width) <= SMALL_SIDE else "efficientnet-x")
     return with_data(space(chosen), channels, len(data.classes), height)
+
+
+def _objectives(costs: Sequence[Metric], kept: Mapping[Metric, float], how: Source) -> tuple[Objective, ...]:
+    """Accuracy, the costs, and what else has a limit; `how` is where times come from."""
+    metrics = [*costs, *(metric for metric in kept if metric not in costs and metric != "accuracy")]
+    timed = ("latency_s", "throughput_per_s")
+    found = (Objective(metric, kept.get(metric), how if metric in timed else "estimate") for metric in metrics)
+    return (Objective("accuracy", kept.get("accuracy"), "training"), *found)
 
 
 def _data_from_anywhere(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import suppress
-from typing import final
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -21,36 +21,24 @@ PAUSE_S = 0.5
 """Between two looks at a study in which others are busy."""
 
 
-@final
-class Decider:
-    """What a worker starts next, in view of the study as it stands.
+def next_start(desk: Desk, state: State) -> list[Start]:
+    """What a worker starts next, in view of the study as it stands; nothing if all has begun.
 
     A trial that has earned a larger budget goes on; else a new point is asked for, until the plan's number of trials
     has begun. What is drawn depends on the seed and the number of the new trial only.
-
-    Args:
-        desk: of the worker.
     """
-
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-
-    def __call__(self, state: State) -> list[Start]:
-        """The next run, or none."""
-        desk, plan = self.desk, self.desk.plan
-        rungs = desk.judge.rungs
-        busy = set(state.running) | set(state.queued)
-        latest = state.trials
-        costs = [objective.metric for objective in plan.objectives if objective.metric != "accuracy"]
-        for number, budget in promotions([*state.ended.values(), *_busy(state)], rungs, costs=costs):
-            if number not in busy:
-                return [Start(latest[number].point, budget, latest[number].suggested_by, number)]
-        if state.next_number >= plan.trials:
-            return []
-        seen = history(plan, state, desk.costs, rungs)
-        rng = np.random.default_rng([plan.seed, 3, state.next_number])
-        points = desk.searcher.suggest(desk.domain, seen, rng, 1)
-        return [Start(point, rungs[0], plan.method) for point in points]
+    plan, rungs, latest = desk.plan, desk.judge.rungs, state.trials
+    busy = set(state.running) | set(state.queued)
+    costs = [objective.metric for objective in plan.objectives if objective.metric != "accuracy"]
+    for number, budget in promotions([*state.ended.values(), *_busy(state)], rungs, costs=costs):
+        if number not in busy:
+            return [Start(latest[number].point, budget, latest[number].suggested_by, number)]
+    if state.next_number >= plan.trials:
+        return []
+    seen = history(plan, state, desk.costs, rungs)
+    rng = np.random.default_rng([plan.seed, 3, state.next_number])
+    points = desk.searcher.suggest(desk.domain, seen, rng, 1)
+    return [Start(point, rungs[0], plan.method) for point in points]
 
 
 def work(study: Study, desk: Desk) -> None:
@@ -61,7 +49,7 @@ def work(study: Study, desk: Desk) -> None:
         OSError: a checkpoint cannot be written; likewise.
         KeyboardInterrupt: after the claimed trial was given back.
     """
-    decide, pause = Decider(desk), threading.Event()
+    decide, pause = partial(next_start, desk), threading.Event()
     while True:
         claimed = study.claim(decide)
         state = study.state()
