@@ -1,6 +1,7 @@
 """The command `search` when it is killed, interrupted, out of room, or its study is damaged: each has its way out."""
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -55,6 +56,26 @@ def test_stopped_in_the_middle_it_goes_on_and_repeats_nothing(
     assert before <= ends(folder)
     assert set(ends(folder).values()) == {1}
     assert [trial.number for trial in found_in(folder).trials] == [0, 1, 2, 3]
+
+
+def test_an_interrupt_at_a_terminal_reaches_all_processes_and_is_short(
+    tiny: list[str], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "found"
+    words = ["--platform", "x86", "--workers", "2", "--trials", "18", "--output", str(folder)]
+    command = [sys.executable, "-m", "modelwright", "search", *tiny, *words]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=command_environment, start_new_session=True
+    )
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("searching: "):
+        pass
+    os.killpg(process.pid, signal.SIGINT)
+    told = process.stderr.read()  # ends when the last process has gone
+    assert process.wait() == 130
+    assert "Traceback" not in told
+    assert told.endswith("modelwright: interrupted\n")
+    assert not Study.open(Site(folder).study).state().running
 
 
 @contextlib.contextmanager

@@ -305,7 +305,7 @@ def _show(arguments: argparse.Namespace) -> int:
     rows = [
         (
             str(trial.number),
-            trial.state,
+            "waiting" if trial.number in state.queued else trial.state,
             str(trial.budget),
             *(written(metric, trial.values[metric]) if metric in trial.values else "-" for metric in metrics),
         )

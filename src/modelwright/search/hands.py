@@ -230,7 +230,7 @@ def _joined(join: Join, site: Site) -> None:
 
 def _live(site: Site, work: Connection, life: Connection) -> None:
     """What such a process does, until it is interrupted or whoever started it is gone."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupted_once)
     threading.Thread(target=_watch, args=(life,), daemon=True).start()
     study: Study | None = None
     with suppress(KeyboardInterrupt, EOFError, OSError):
@@ -244,6 +244,12 @@ def _live(site: Site, work: Connection, life: Connection) -> None:
             except (ModelwrightError, OSError) as failure:
                 told.append(str(failure))
             work.send(told)
+
+
+def _interrupted_once(number: int, frame: object) -> None:
+    """An interrupt at a terminal comes twice, from there and from who started this; the second must not disturb."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _watch(link: Connection) -> None:
