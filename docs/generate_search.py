@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 PAGE = Path(__file__).with_name("search-benchmark.md")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -48,9 +49,9 @@ def raced(problem: str) -> Rows:
 
 
 def cell(row: dict[str, str], mark: int) -> str:
-    """Mean and deviation; nothing where the races were shorter."""
-    mean, deviation = row[f"mean_{mark}"], row[f"deviation_{mark}"]
-    return f"{float(mean):.3f} ± {float(deviation):.3f}" if mean and deviation else ""
+    """Mean and deviation, the mean alone of one race; nothing where the races were shorter."""
+    found, deviation = row[f"mean_{mark}"], row[f"deviation_{mark}"]
+    return f"{float(found):.3f}{f' ± {float(deviation):.3f}' if deviation else ''}" if found else ""
 
 
 def ratios(problem: str) -> str:
@@ -69,7 +70,7 @@ def ratios(problem: str) -> str:
 
 def ahead(problem: str, mark: int) -> tuple[float, float, dict[str, str]]:
     """How far `auto`, told nothing for nothing, is ahead of the best other; the standard error; that other."""
-    rows = [r for r in raced(problem) if r[f"mean_{mark}"] and r["method"] != OURS[0]]
+    rows = [r for r in raced(problem) if r[f"deviation_{mark}"] and r["method"] != OURS[0]]
     (own,) = (r for r in rows if r["method"] == OURS[1])
     best = max((r for r in rows if r is not own), key=lambda r: float(r[f"mean_{mark}"]))
     error = math.hypot(*(float(r[f"deviation_{mark}"]) / math.sqrt(int(r["seeds"])) for r in (own, best)))
@@ -87,6 +88,44 @@ def verdicts() -> str:
     return table(("problem", "evaluations", "best of the others", "`auto` less that", "`auto` is"), rows)
 
 
+def agreement() -> str:
+    """How well costs order the cells by measured latency."""
+    return table(
+        ("latency measured as", "cost", "Kendall tau", "median error, scaled", "median, estimate over measured"),
+        [
+            (f"`{r['device']}`", r["cost"], r["kendall"], f"{float(r['median_error']):.0%}", r["median_ratio"])
+            for r in read("search-thesis-agreement.csv")
+        ],
+    )
+
+
+def operations() -> str:
+    """What an operation adds, measured and estimated."""
+    return table(
+        ("operation", "measured, ms", "estimated, ms", "estimated over measured"),
+        [
+            (f"`{r['operation']}`", r["measured_ms"], r["estimated_ms"],
+             f"{float(r['estimated_ms']) / float(r['measured_ms']):.2f}")
+            for r in read("search-thesis-operations.csv")
+        ],
+    )  # fmt: skip
+
+
+def thesis() -> str:
+    """What was found, by what led the search, in measured latency."""
+    groups: dict[tuple[str, str], Rows] = {}
+    for row in read("search-thesis.csv"):
+        groups.setdefault((row["device"], row["led_by"]), []).append(row)
+    columns = [f"{which}_{mark}" for which in ("handed_over", "evaluated") for mark in MARKS[:3]]
+    rows = []
+    for (device, lead), group in groups.items():
+        ratios = [[float(row[column]) for row in group] for column in columns]
+        cells = [f"{mean(found):.3f} ± {stdev(found):.3f}" if len(found) > 1 else "" for found in ratios]
+        rows.append((f"`{device}`", lead, str(len(group)), *cells))
+    heads = [f"{which}, {mark}" for which in ("handed over", "all evaluated") for mark in MARKS[:3]]
+    return table(("measured as", "led by", "seeds", *heads), rows)
+
+
 def versions() -> str:
     """What the races were run with."""
     return table(("package", "version"), [(r["package"], r["version"]) for r in read("search-versions.csv")])
@@ -99,6 +138,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "processor": lambda: ratios(PROBLEMS[3]),
     "verdicts": verdicts,
     "versions": versions,
+    "agreement": agreement,
+    "operations": operations,
+    "thesis": thesis,
 }
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ searches NAS-Bench-201 for CIFAR-100 accuracy and a second objective that costs 
 estimates for a TITAN RTX, whose platform file titan-rtx.toml is written from published numbers alone; or the latency
 that was measured on one (BRP-NAS, 2020, arXiv 2007.08668, and HELP, 2021, arXiv 2106.08630). What it has found is then
 weighed by measured latency: all that it evaluated, and those alone that it would hand over, its own front. Writes
-search-thesis-agreement.csv, how costs and latencies agree over all cells, and search-thesis.csv, a row a race; a race
-that is there is not run again. The estimates take five minutes, races half an hour.
+search-thesis-agreement.csv, how costs and latencies agree over all cells, search-thesis-operations.csv, what an
+operation adds by either, and search-thesis.csv, a row a race; a race that is there is not run again. The estimates take
+some minutes, races half an hour.
 """
 
 import argparse
@@ -30,11 +31,12 @@ from modelwright.hardware import estimate, platform
 from modelwright.search.bench import Race, Table
 from modelwright.search.pareto import non_dominated
 
-RACES, AGREEMENT = RESULTS / "search-thesis.csv", RESULTS / "search-thesis-agreement.csv"
+RACES, AGREEMENT, OPERATIONS = (RESULTS / f"search-thesis{part}.csv" for part in ("", "-agreement", "-operations"))
 MARKS = (50, 100, 200)
 CARD = Path(__file__).with_name("titan-rtx.toml")
 BATCHES = {256: 20, 32: 10, 1: 10}
 """Of the latencies that were measured on the card; how many races of each."""
+NAMES = ("none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
 CHECKED = 5
 """Cells whose workload is held against a trace."""
 
@@ -101,6 +103,16 @@ def agreement(device: str, cost: str, values: Numbers, latency: Numbers) -> dict
     return row | {"median_ratio": f"{np.median(rate):.3f}" if cost == "estimate" else ""}
 
 
+def operations(texts: list[str], seconds: dict[str, Numbers]) -> list[dict[str, object]]:
+    """What one operation in each cell adds to a batch by each account, in milliseconds, by least squares."""
+    counts = np.array([[text.count(name) for name in NAMES] for text in texts], dtype=np.float64)
+    added = {account: np.linalg.lstsq(counts, 1e3 * values)[0] for account, values in seconds.items()}
+    return [
+        {"operation": name, **{account: f"{found[place]:.3f}" for account, found in added.items()}}
+        for place, name in enumerate(NAMES)
+    ]
+
+
 def done() -> set[tuple[str, str, int]]:
     """The races that were run."""
     if not RACES.exists():
@@ -131,6 +143,9 @@ def main() -> None:
         lines.append(agreement(device, "flops", known.macs, latency_ms))
         lines.append(agreement(device, "estimate", 1e3 * known.estimates[batch], latency_ms))
     write(AGREEMENT, lines)
+    largest = max(BATCHES)
+    by = {"measured_ms": np.exp(tables[largest].losses[:, 0]) / 1e3, "estimated_ms": known.estimates[largest]}
+    write(OPERATIONS, operations(texts, by))
     for batch, table in tables.items():
         device, leads = f"titan_rtx_{batch}", {"flops": known.macs, "estimate": known.estimates[batch]}
         leads |= {"latency": np.exp(table.losses[:, 0])}
