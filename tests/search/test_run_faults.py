@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from modelwright.errors import StoreError
+from modelwright.errors import CapacityError, StoreError
 from modelwright.hardware import platform
+from modelwright.networks.measuring import Protocol
 from modelwright.records import Architecture, Choice, Device, Findings, Measurement, Objective, Plan
 from modelwright.search.costs import Costs
 from modelwright.search.run import search
@@ -184,3 +185,35 @@ def test_no_network_that_measured_beyond_the_limit_is_handed_over(
         assert any("beyond the limit" in note or "keeps the limits" in note for note in found.notes)
     else:
         assert beyond
+
+
+@pytest.mark.usefixtures("no_files")
+@pytest.mark.parametrize(
+    "fails",
+    [
+        pytest.param(lambda names: any(re.fullmatch(r"\w+-\d*[02468]", name) for name in names), id="some"),
+        pytest.param(lambda names: len(names) > 1, id="all together"),
+        pytest.param(lambda names: "tiny-1" in names, id="one at the very end"),
+    ],
+)
+def test_networks_that_do_not_fit_where_they_are_measured_cost_themselves_only(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[[list[str]], bool]
+) -> None:
+    from modelwright.search import desk
+
+    measured = desk.measured
+
+    def of_little_memory(plan: Plan, site: Site, networks: Sequence[Architecture]) -> tuple[Measurement, ...]:
+        if fails([made.name for made in networks]):
+            raise CapacityError("the work must fit the memory of cpu")
+        return measured(plan, site, networks)
+
+    monkeypatch.setattr(desk, "measured", of_little_memory)
+    monkeypatch.setattr(desk, "PROTOCOL", Protocol(repetitions=3, warmup=1, minimum_s=1e-3))
+    objectives = (Objective("accuracy", None, "training"), Objective("latency_s", None, "calibrated"))
+    plan = msgspec.structs.replace(plan, platform="", objectives=objectives, evidence="training", trials=8, images=100)
+    found = search(plan, Site(tmp_path / "found", threads=1))
+    assert all(member.measurement for member in found.family)
+    assert not [member.name for member in found.family if fails([member.name])]
+    assert found.family or any("cannot be measured" in note for note in found.notes)
+    assert len({one.name for one in found.predictions if one.name.startswith("calibration")}) >= 6

@@ -9,7 +9,6 @@ import numpy as np
 
 from modelwright.errors import SettingError
 from modelwright.hardware import platform
-from modelwright.networks.build import build
 from modelwright.networks.measuring import Protocol, Setting, architecture_subject, measure
 from modelwright.networks.measuring.ambience import device_of
 from modelwright.networks.measuring.setting import check as check_setting
@@ -87,6 +86,26 @@ def measured(plan: Plan, site: Site, architectures: Sequence[Architecture]) -> t
     return measure(subjects, PROTOCOL, clock=site.clock, commit=site.commit)
 
 
+def measurable(plan: Plan, site: Site, architectures: Sequence[Architecture]) -> tuple[Measurement, ...]:
+    """The same, without those that cannot be measured here; in turns where the others fit the memory together."""
+    try:
+        return measured(plan, site, architectures)
+    except FAILURES:
+        alone = [row for found in architectures for row in _alone(plan, site, found)]
+    names = {row.architecture for row in alone}
+    able = [found for found in architectures if found.name in names]
+    if not able or len(able) == len(architectures):
+        return tuple(alone)
+    return measurable(plan, site, able)
+
+
+def _alone(plan: Plan, site: Site, found: Architecture) -> tuple[Measurement, ...]:
+    try:
+        return measured(plan, site, [found])
+    except FAILURES:
+        return ()
+
+
 def at_hand(plan: Plan) -> bool:
     """Whether the machine that is searched for is the one that the search runs on."""
     return not plan.platform or any(objective.source in ("measure", "calibrated") for objective in plan.objectives)
@@ -121,10 +140,12 @@ def calibration(study: Study, costs: Costs, domain: Product, site: Site) -> Cali
     plan = study.plan
     points = sample(domain, costs, CALIBRATED_BY, np.random.default_rng([plan.seed, 1]))
     every = [costs.architecture(point, f"calibration-{place}") for place, point in enumerate(points)]
-    made = [found for found in every if _can_be_built(found)]
-    site.tell("calibrate", 0, len(made), f"{len(made)} networks of the space are measured")
-    taken = measured(plan, site, made)
-    fitted = Calibration.fit(made, costs.raw(made), [found.median_s for found in taken])
+    site.tell("calibrate", 0, len(every), f"{len(every)} networks of the space are measured")
+    taken = {row.architecture: row.median_s for row in measurable(plan, site, every)}
+    if len(taken) < 2:
+        measured(plan, site, every)  # says what hinders
+    made = [found for found in every if found.name in taken]
+    fitted = Calibration.fit(made, costs.raw(made), [taken[found.name] for found in made])
     study.note("calibration", fitted)
     site.tell("calibrate", len(made), len(made), f"predictions are off by {fitted.error:.0%} (median)")
     return fitted
@@ -152,14 +173,6 @@ def judge_of(plan: Plan, site: Site, data: Data) -> Judge:
         return SupernetJudge(supernet, recipe.epochs, data, run=run)
     budgets = rungs(plan.recipe.epochs) if plan.evidence == "halving" else ()
     return TrainingJudge(data, plan.recipe, site.checkpoints, budgets, run)
-
-
-def _can_be_built(architecture: Architecture) -> bool:
-    try:
-        build(architecture)
-    except FAILURES:  # such as no memory for it; as a candidate it would fail, and tell why
-        return False
-    return True
 
 
 def _check_device(plan: Plan, site: Site) -> None:

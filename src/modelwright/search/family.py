@@ -9,7 +9,7 @@ from torch import nn
 
 from modelwright.networks.build import build
 from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
-from modelwright.search.desk import Desk, at_hand
+from modelwright.search.desk import Desk, at_hand, measurable
 from modelwright.search.hands import Hands
 from modelwright.search.lessons import learn_all
 from modelwright.search.objectives import keeps
@@ -109,8 +109,9 @@ def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[
         verified |= taken
         every = {trial.number: row for trial, row in zip(left, counted(left, rungs), strict=True)}
         for trial in group:
-            row = _with(plan, every[trial.number], taken.get(f"trial-{trial.number}"))
-            if keeps(plan.objectives, row):
+            measurement = taken.get(f"trial-{trial.number}")
+            row = _with(plan, every[trial.number], measurement)
+            if keeps(plan.objectives, row) and (measurement or not at_hand(plan)):
                 kept.append((trial, row))
         if len(kept) >= plan.family:
             break
@@ -127,19 +128,19 @@ def _shortage(plan: Plan, candidates: Sequence[Trial], count: int) -> tuple[str,
         return ()
     if count:
         return (f"{count} of {plan.family} networks that were wanted: no other candidate adds to the front.",)
-    why = "No candidate keeps the limits" if candidates else "No candidate could be judged"
+    why = "No candidate keeps the limits and can be measured" if candidates else "No candidate could be judged"
     return (f"{why}; nothing was trained in full.",)
 
 
 def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architecture]) -> dict[str, Measurement]:
-    """Measurements by name, taken in turns on the device at hand; none where the search is for another machine."""
+    """Measurements by name of what can be measured, in turns; none where the search is for another machine."""
     if not at_hand(desk.plan) or not networks:
         return {}
     held = study.state().note(f"measured-{stage}", Taken)
     names = {found.name for found in networks}
     if held is None or {row.architecture for row in held.rows} != names:
         desk.site.tell("measure", 0, len(networks), f"{len(networks)} networks in turns")
-        held = Taken(desk.measure(networks))
+        held = Taken(measurable(desk.plan, desk.site, networks))
         study.note(f"measured-{stage}", held)
     return {row.architecture: row for row in held.rows}
 
@@ -166,12 +167,14 @@ def _counted(plan: Plan, row: dict[str, float], learning: Learning, taken: Measu
 
 def _within(plan: Plan, members: Sequence[Member]) -> tuple[tuple[Member, ...], tuple[str, ...]]:
     """The members that keep the limits in the last measurement as well, and a word on those that do not."""
-    last = {member.name: {**_with(plan, member.counted, member.measurement), "accuracy": 1.0} for member in members}
-    good = tuple(member for member in members if keeps(plan.objectives, last[member.name]))
-    notes = tuple(
-        f"{member.name} was left out: at last it measured {last[member.name].get('latency_s', float('nan')) * 1e3:.3g}"
-        " ms, beyond the limit."
-        for member in members
-        if member not in good
-    )
-    return good, notes
+    good, notes = [], []
+    for member in members:
+        last = {**_with(plan, member.counted, member.measurement), "accuracy": 1.0}
+        if at_hand(plan) and member.measurement is None:
+            notes.append(f"{member.name} was left out: it cannot be measured.")
+        elif keeps(plan.objectives, last):
+            good.append(member)
+        else:
+            took = f"{last.get('latency_s', float('nan')) * 1e3:.3g} ms"
+            notes.append(f"{member.name} was left out: at last it measured {took}, beyond the limit.")
+    return tuple(good), tuple(notes)
