@@ -237,6 +237,17 @@ def test_every_method_searches(plan: Plan, tmp_path: Path, method: str) -> None:
 
 
 @pytest.mark.usefixtures("no_files")
+def test_a_family_is_as_large_as_was_wanted_even_where_the_front_is_not(plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(plan, trials=3, evidence="training", images=100, family=3)
+    found = search(plan, site(tmp_path / "found"))
+    assert sorted(member.trial or 0 for member in found.family) == [0, 1, 2]
+    costs = [member.counted[plan.objectives[1].metric] for member in found.family]
+    assert costs == sorted(costs)
+    behind = len(found.family) - len(found.front)
+    assert any("added nothing to the front" in note for note in found.notes) == (behind > 0)
+
+
+@pytest.mark.usefixtures("no_files")
 def test_a_calibrated_search_tells_how_far_the_model_was_off(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

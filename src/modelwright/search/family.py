@@ -89,7 +89,8 @@ def grow(study: Study, desk: Desk, others: Hands) -> Grown:
 def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[list[Trial], tuple[str, ...]]:
     """The trials that become members, cheapest first; each keeps the limits as measured, where it is measured.
 
-    Candidates of the front are measured; where too few of them keep the limits, the next fronts behind it are.
+    Candidates of the front are measured; where too few of them keep the limits, the next fronts behind it are. Those
+    are chosen that together dominate most; then, where that leaves places, the most accurate of the others.
 
     Args:
         study: of the search.
@@ -116,18 +117,22 @@ def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[
         if len(kept) >= plan.family:
             break
         left = [trial for trial in left if trial.number not in {one.number for one in group}]
-    places = spread(plan, [row for _, row in kept], plan.family)
+    best = spread(plan, [row for _, row in kept], plan.family)
+    others = sorted(set(range(len(kept))) - set(best), key=lambda place: -kept[place][1]["accuracy"])
+    behind = others[: plan.family - len(best)]
     cost = plan.objectives[1].metric
-    chosen = sorted((kept[place] for place in places), key=lambda pair: pair[1].get(cost, 0.0))
-    return [trial for trial, _ in chosen], _shortage(plan, judged(study.state()), len(chosen))
+    chosen = sorted((kept[place] for place in (*best, *behind)), key=lambda pair: pair[1].get(cost, 0.0))
+    notes = _shortage(plan, judged(study.state()), len(chosen), len(behind))
+    return [trial for trial, _ in chosen], notes
 
 
-def _shortage(plan: Plan, candidates: Sequence[Trial], count: int) -> tuple[str, ...]:
-    """Why the family is smaller than was wanted."""
+def _shortage(plan: Plan, candidates: Sequence[Trial], count: int, behind: int) -> tuple[str, ...]:
+    """Why the family is smaller than was wanted, or not all of the front."""
+    more = (f"Members that added nothing to the front when they were candidates: {behind}.",) if behind else ()
     if count >= plan.family:
-        return ()
+        return more
     if count:
-        return (f"{count} of {plan.family} networks that were wanted: no other candidate adds to the front.",)
+        return (*more, f"{count} of {plan.family} networks that were wanted: no other candidate keeps the limits.")
     why = "No candidate keeps the limits and can be measured" if candidates else "No candidate could be judged"
     return (f"{why}; nothing was trained in full.",)
 
