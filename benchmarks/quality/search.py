@@ -104,9 +104,9 @@ PLAN = (
     Part("cheap", (MAIN,), CHEAP, 20, 400),
     Part("auto", (MAIN,), AUTO, 20, 200),
     Part("gpt", (GPT,), (*CHEAP, *AUTO), 20, 200),
-    Part("tpe", (MAIN,), ("optuna-tpe",), 20, 200),
+    Part("tpe", (MAIN, GPT), ("optuna-tpe",), 20, 200),
     Part("others", OTHERS, (*CHEAP, *AUTO), 20, 200),
-    Part("slow", (MAIN, GPT), ("bayesian", "optuna-tpe"), 5, 200),
+    Part("slow", (MAIN, GPT), ("bayesian",), 10, 200),
     Part("botorch", (MAIN, GPT), ("botorch-qlognehvi",), 3, 100),
 )
 
