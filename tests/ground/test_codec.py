@@ -56,7 +56,9 @@ def values(kind: types.Type) -> st.SearchStrategy:
         case types.FloatType():
             return floats(kind)
         case types.StrType():
-            return st.from_regex(kind.pattern, fullmatch=True) if kind.pattern else st.text(max_size=8)
+            if kind.pattern:
+                return st.from_regex(kind.pattern, fullmatch=True)
+            return st.text(min_size=kind.min_length or 0, max_size=8)
         case types.LiteralType():
             return st.sampled_from(sorted(kind.values))
         case types.UnionType():

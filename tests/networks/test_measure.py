@@ -375,7 +375,8 @@ GPU_SCRIPT = Path(__file__).parents[2] / "benchmarks" / "speed" / "gpu_efficient
 
 
 def test_the_efficientnets_are_measured_in_both_families_at_every_size_and_batch() -> None:
-    groups = list(runpy.run_path(str(GPU_SCRIPT))["groups"]("cuda:0", 7))
+    script = runpy.run_path(str(GPU_SCRIPT))
+    groups = list(script["groups"]("cuda:0", 7, script["BATCHES"], script["EXECUTIONS"]))
     settings = [
         (subject.name, subject.setting.batch, subject.setting.execution) for group in groups for subject in group
     ]
