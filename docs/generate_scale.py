@@ -4,43 +4,26 @@ The tables are those of benchmarks/quality/scaling.py, from benchmarks/results.
 """
 
 import contextlib
-import csv
 import io
 import re
 import shlex
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from modelwright.cli.main import main
 
-PAGE = Path(__file__).with_name("scale.md")
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-COMMAND = "scale efficientnet-x --platform tpu-v3 --batch 128 --members 4"
+sys.path.insert(0, str(Path(__file__).parent))  # `generated` is met by its name, however this is run
 
-Rows = list[dict[str, str]]
+from generated import read, renewed, table, write
+
+PAGE = Path(__file__).with_name("scale.md")
+COMMAND = "scale efficientnet-x --platform tpu-v3 --batch 128 --members 4"
 
 
 def page(text: str) -> str:
-    """The page with each generated part made anew; a part stands between <!-- NAME --> and <!-- end -->."""
-    pieces = text.split("<!-- ")
-    made = [pieces[0]]
-    for piece in pieces[1:]:
-        name = piece.partition(" -->")[0]
-        part = PARTS.get(name)
-        made.append(f"{name} -->\n\n{part()}\n\n" if part else piece)
-    return "<!-- ".join(made)
-
-
-def read(name: str) -> Rows:
-    """The rows of one file of benchmarks/results."""
-    with (RESULTS / name).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    """The page with each generated part made anew."""
+    return renewed(text, PARTS)
 
 
 def command() -> str:
@@ -114,5 +97,4 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"wrote {PAGE.name}")
+    write(PAGE, PARTS)

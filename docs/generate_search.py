@@ -1,13 +1,16 @@
 """Writes the tables of docs/search-benchmark.md from benchmarks/results: python docs/generate_search.py."""
 
-import csv
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 
+sys.path.insert(0, str(Path(__file__).parent))  # `generated` is met by its name, however this is run
+
+from generated import Rows, read, renewed, table, write
+
 PAGE = Path(__file__).with_name("search-benchmark.md")
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 MARKS = (50, 100, 200, 400)
 OURS = ("auto, latency free", "auto")
 MAIN = "nas-bench-201 cifar100 x titan_rtx_256"
@@ -17,30 +20,11 @@ PROBLEMS = (
     "nas-bench-201 cifar10 x titan_rtx_256",
     "nas-bench-201 cifar100 x silver_4114",
 )
-Rows = list[dict[str, str]]
 
 
 def page(text: str) -> str:
-    """The page with each generated part made anew; a part stands between <!-- NAME --> and <!-- end -->."""
-    pieces = text.split("<!-- ")
-    made = [pieces[0]]
-    for piece in pieces[1:]:
-        name = piece.partition(" -->")[0]
-        part = PARTS.get(name)
-        made.append(f"{name} -->\n\n{part()}\n\n" if part else piece)
-    return "<!-- ".join(made)
-
-
-def read(name: str) -> Rows:
-    """The rows of one file of benchmarks/results."""
-    with (RESULTS / name).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    """The page with each generated part made anew."""
+    return renewed(text, PARTS)
 
 
 def raced(problem: str) -> Rows:
@@ -144,5 +128,4 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"wrote {PAGE.name}")
+    write(PAGE, PARTS)

@@ -1,6 +1,5 @@
 """The command `search` when it is killed, interrupted, out of room, or its study is damaged: each has its way out."""
 
-import contextlib
 import os
 import random
 import shutil
@@ -8,7 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,8 @@ from modelwright.records import Findings, from_json
 from modelwright.search.site import Site
 from modelwright.search.study import Study
 from modelwright.store import Journal
+
+Disk = Callable[[Path, str], AbstractContextManager[Path]]
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -78,23 +80,10 @@ def test_an_interrupt_at_a_terminal_reaches_all_processes_and_is_short(
     assert not Study.open(Site(folder).study).state().running
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk with room for little; skips where this user may not mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
-    tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], small_disk: Disk
 ) -> None:
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "200k") as disk:
         folder = disk / "found"
         assert main(["search", *tiny, "--platform", "x86", "--output", str(folder)]) == 1
         told = capsys.readouterr().err.splitlines()[-1]

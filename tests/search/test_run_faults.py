@@ -5,8 +5,8 @@ import multiprocessing
 import re
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from modelwright.search.space import Product
 from modelwright.search.study import Start, Study
 
 Facts = Callable[[Findings], dict[str, Any]]
+Disk = Callable[[Path, str], AbstractContextManager[Path]]
 
 pytestmark = pytest.mark.usefixtures("few_references")
 
@@ -105,21 +106,8 @@ def test_a_worker_that_is_killed_costs_nothing_and_is_told_of(several: Callable[
     assert [message for message in told if message.startswith("a worker had to leave")]
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own; skips where this user may not mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_on_a_disk_that_fills_up_again_and_again_nothing_is_lost_and_no_candidate_is_blamed(
-    plan: Plan, tmp_path: Path, facts: Facts
+    plan: Plan, tmp_path: Path, facts: Facts, small_disk: Disk
 ) -> None:
     plan = msgspec.structs.replace(plan, family=1, images=100)
     whole = search(plan, Site(tmp_path / "whole", threads=1))
