@@ -230,10 +230,10 @@ def _joined(join: Join, site: Site) -> None:
 
 def _live(site: Site, work: Connection, life: Connection) -> None:
     """What such a process does, until it is interrupted or whoever started it is gone."""
-    signal.signal(signal.SIGINT, _interrupted_once)
-    threading.Thread(target=_watch, args=(life,), daemon=True).start()
     study: Study | None = None
     with suppress(KeyboardInterrupt, EOFError, OSError):
+        signal.signal(signal.SIGINT, _interrupted_once)
+        threading.Thread(target=_watch, args=(life,), daemon=True).start()  # who started this may be gone already
         while True:
             join, told = work.recv(), []
             try:
