@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["--space", str(file), *words.split()]
 
 
-@pytest.fixture(scope="session")
-def quick() -> Iterator[None]:
+@contextmanager
+def little_measured() -> Iterator[None]:
     """What is measured is measured a little, and one small network stands for all references."""
     import torch
 
@@ -71,13 +72,21 @@ def quick() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """Little is measured while the test runs."""
+    with little_measured():
+        yield
+
+
 @pytest.fixture(scope="session")
-def searched(tiny: list[str], quick: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of such a search that has ended. Tests change copies of it only."""
     from modelwright.cli.main import main
 
     folder = tmp_path_factory.mktemp("searched") / "found"
-    assert main(["search", *tiny, "--output", str(folder)]) == 0
+    with little_measured():  # ends here: other tests of this process measure as users do
+        assert main(["search", *tiny, "--output", str(folder)]) == 0
     return folder
 
 
