@@ -152,13 +152,30 @@ def calibration(study: Study, costs: Costs, domain: Product, site: Site) -> Cali
 
 
 def sample(domain: Product, costs: Costs, count: int, rng: np.random.Generator) -> list[Point]:
-    """Points spread evenly over the ranks of estimated latency among many that are drawn."""
-    drawn = list({tuple(point.items()): point for point in domain.sample(rng, 24 * count)}.values())
-    priced = [(point, row["latency_s"]) for point, row in zip(drawn, costs.values(drawn), strict=True) if row]
-    drawn = [point for point, _ in priced]
-    order = np.argsort([seconds for _, seconds in priced], kind="stable")
-    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
-    return [drawn[order[place]] for place in sorted(set(places.tolist()))]
+    """Points spread evenly over the logarithm of estimated latency, from the least that the space seems to hold.
+
+    They are taken from many that are drawn and from a walk downhill from the cheapest of these: a front lies far below
+    what chance draws, and a correction is worth little there if nothing was measured there.
+    """
+    pool = _priced(costs, domain.sample(rng, 24 * count))
+    while pool:
+        point, least = min(pool, key=lambda pair: pair[1])
+        lower = min(_priced(costs, domain.neighbours(point)), key=lambda pair: pair[1], default=(point, least))
+        if lower[1] >= least:
+            break
+        pool.append(lower)
+    logs = np.log([seconds for _, seconds in pool])
+    chosen: list[int] = []
+    for goal in np.linspace(logs.min(), logs.max(), min(count, len(pool))) if pool else ():
+        chosen.append(int(np.argmin(np.where(np.isin(np.arange(len(pool)), chosen), np.inf, np.abs(logs - goal)))))
+    return [pool[place][0] for place in chosen]
+
+
+def _priced(costs: Costs, points: Sequence[Point]) -> list[tuple[Point, float]]:
+    """Different points that have a cost, with their estimated seconds."""
+    single = list({tuple(point.items()): point for point in points}.values())
+    rows = costs.values(single)
+    return [(point, row["latency_s"]) for point, row in zip(single, rows, strict=True) if row]
 
 
 def judge_of(plan: Plan, site: Site, data: Data) -> Judge:

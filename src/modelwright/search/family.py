@@ -1,5 +1,6 @@
 """From the front to a family: verified by measuring, trained in full, measured again beside what it is held against."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -9,17 +10,17 @@ from torch import nn
 
 from modelwright.networks.build import build
 from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
+from modelwright.search.choosing import members, worth_measuring
 from modelwright.search.desk import Desk, at_hand, measurable
 from modelwright.search.hands import Hands
 from modelwright.search.lessons import learn_all
-from modelwright.search.objectives import keeps
+from modelwright.search.objectives import keeps, losses
+from modelwright.search.pareto import non_dominated
 from modelwright.search.references import references
-from modelwright.search.standing import counted, front, judged, spread
+from modelwright.search.standing import counted, judged
 from modelwright.search.study import Study
 from modelwright.training import load_weights
 
-VERIFIED = 3
-"""Candidates that are measured, for each member that is wanted."""
 ROUNDS = 4
 """How often further candidates are measured, where those before broke a limit."""
 
@@ -89,8 +90,8 @@ def grow(study: Study, desk: Desk, others: Hands) -> Grown:
 def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[list[Trial], tuple[str, ...]]:
     """The trials that become members, cheapest first; each keeps the limits as measured, where it is measured.
 
-    Candidates of the front are measured; where too few of them keep the limits, the next fronts behind it are. Those
-    are chosen that together dominate most; then, where that leaves places, the most accurate of the others.
+    Candidates that may become members are measured; where too few of them keep the limits, others are. Among those that
+    do, `choosing.members` decides.
 
     Args:
         study: of the search.
@@ -101,9 +102,7 @@ def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[
     left = judged(study.state())
     kept: list[tuple[Trial, dict[str, float]]] = []
     for turn in range(ROUNDS):
-        group = front(plan, left, rungs)
-        rows = counted(group, rungs)
-        group = [group[place] for place in spread(plan, rows, VERIFIED * plan.family)]
+        group = worth_measuring(plan, left, rungs)
         if not group:
             break
         taken = measured(study, desk, f"verify-{turn}", [t.architecture for t in group if t.architecture])
@@ -117,13 +116,24 @@ def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[
         if len(kept) >= plan.family:
             break
         left = [trial for trial in left if trial.number not in {one.number for one in group}]
-    best = spread(plan, [row for _, row in kept], plan.family)
-    others = sorted(set(range(len(kept))) - set(best), key=lambda place: -kept[place][1]["accuracy"])
-    behind = others[: plan.family - len(best)]
+    rows = [row for _, row in kept]
+    best = members(plan, rows, _chance(rows, len(desk.data.validation)))
     cost = plan.objectives[1].metric
-    chosen = sorted((kept[place] for place in (*best, *behind)), key=lambda pair: pair[1].get(cost, 0.0))
-    notes = _shortage(plan, judged(study.state()), len(chosen), len(behind))
+    chosen = sorted((kept[place] for place in best), key=lambda pair: pair[1].get(cost, 0.0))
+    front = non_dominated(losses(plan.objectives, [row for _, row in chosen]))
+    behind = len(chosen) - len(front)
+    notes = _shortage(plan, judged(study.state()), len(chosen), behind)
     return [trial for trial, _ in chosen], notes
+
+
+def _chance(rows: Sequence[dict[str, float]], count: int) -> float:
+    """The standard error of the difference between two accuracies on `count` samples, near the best of the rows.
+
+    The share of errors is taken a little from zero (Agresti and Coull, 1998, doi 10.1080/00031305.1998.10480550).
+    """
+    best = max((row["accuracy"] for row in rows), default=1.0)
+    share = (best * count + 2) / (count + 4)
+    return math.sqrt(2 * share * (1 - share) / (count + 4))
 
 
 def _shortage(plan: Plan, candidates: Sequence[Trial], count: int, behind: int) -> tuple[str, ...]:

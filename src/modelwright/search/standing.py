@@ -9,7 +9,7 @@ import numpy as np
 from modelwright.records import Plan, Point, Trial
 from modelwright.search.costs import FREE, Costs
 from modelwright.search.history import History
-from modelwright.search.objectives import keeps, limits, losses, rewards
+from modelwright.search.objectives import Numbers, keeps, limits, losses, rewards
 from modelwright.search.pareto import hypervolume, non_dominated, reference_point
 from modelwright.search.study import State
 
@@ -93,8 +93,10 @@ def growth(plan: Plan, trials: Sequence[Trial], rungs: Sequence[int]) -> tuple[f
     return tuple(hypervolume(found[: place + 1], reference) / final for place in range(len(found)))
 
 
-def spread(plan: Plan, rows: Sequence[dict[str, float]], count: int) -> list[int]:
+def spread(plan: Plan, rows: Sequence[dict[str, float]], count: int, factor: float = 1.0) -> list[int]:
     """The places of up to `count` rows: the most accurate one, then those that together dominate most.
+
+    Any two differ in the first cost by `factor` at least.
 
     The hypervolume is submodular, so greedy choice gets within 1 - 1/e of the most that can be added (Nemhauser et al.,
     1978).
@@ -105,12 +107,21 @@ def spread(plan: Plan, rows: Sequence[dict[str, float]], count: int) -> list[int
     reference = reference_point(found)
     chosen = [int(np.lexsort(found.T[::-1])[0])]
     while len(chosen) < min(count, len(found)):
-        left = [place for place in range(len(found)) if place not in chosen]
+        left = [
+            place for place in range(len(found)) if place not in chosen and apart(found[:, 1], chosen, place, factor)
+        ]
+        if not left:
+            break
         worth = [hypervolume(found[[*chosen, place]], reference) for place in left]
         if max(worth) <= hypervolume(found[chosen], reference):
             break
         chosen.append(left[int(np.argmax(worth))])
     return chosen
+
+
+def apart(losses: Numbers, chosen: Sequence[int], place: int, factor: float) -> bool:
+    """Whether the cost of one place, a logarithm, lies a factor or more from those of all that are chosen."""
+    return bool(np.all(np.abs(losses[list(chosen)] - losses[place]) >= math.log(factor)))
 
 
 def _reached(trial: Trial, rung: int) -> bool:
