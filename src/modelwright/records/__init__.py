@@ -28,6 +28,18 @@ from modelwright.records.platform import (
     Precision,
     VectorUnits,
 )
+from modelwright.records.quantization import (
+    ACTIVATIONS,
+    WEIGHTS,
+    Histogram,
+    Kernel,
+    LayerNumbers,
+    Quantization,
+    QuantizationFindings,
+    QuantizedCandidate,
+    Scheme,
+    Sensitivity,
+)
 from modelwright.records.recipe import Epoch, Learning, Recipe
 from modelwright.records.scaling import Coefficients, Family, Law, Observation, Powers, Reference, ScaledMember
 from modelwright.records.space import Choice, Point, Space, Value
@@ -36,6 +48,8 @@ from modelwright.records.sweep import Sweep, Variant
 from modelwright.records.workload import WIDTHS, Kind, Operator, Product, Role, Tensor, Window, Workload
 
 __all__ = [
+    "ACTIVATIONS",
+    "WEIGHTS",
     "WIDTHS",
     "Agreement",
     "Architecture",
@@ -53,10 +67,13 @@ __all__ = [
     "Family",
     "File",
     "Findings",
+    "Histogram",
+    "Kernel",
     "KernelEstimate",
     "Kind",
     "Launch",
     "Law",
+    "LayerNumbers",
     "Learning",
     "MBConv",
     "Manifest",
@@ -77,11 +94,16 @@ __all__ = [
     "Precision",
     "Prediction",
     "Product",
+    "Quantization",
+    "QuantizationFindings",
+    "QuantizedCandidate",
     "Reason",
     "Recipe",
     "Reference",
     "Role",
     "ScaledMember",
+    "Scheme",
+    "Sensitivity",
     "Space",
     "Stage",
     "Sweep",

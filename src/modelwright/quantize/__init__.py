@@ -1,0 +1,33 @@
+"""Quantization: the fastest precision that keeps the accuracy, found by measuring.
+
+A network is captured as a graph, prepared (quantization simulated in it), calibrated and converted by torchao's PT2E;
+a target writes the artifact and runs it. Names are imported when they are first used.
+"""
+
+from collections.abc import Mapping
+
+__all__ = ["OBSERVERS", "TARGETS", "TECHNIQUES"]
+
+OBSERVERS: Mapping[str, str] = {
+    "entropy": "modelwright.quantize.observers.entropy:EntropyObserver",
+    "histogram": "torchao.quantization.pt2e:HistogramObserver",
+    "minmax": "torchao.quantization.pt2e:MinMaxObserver",
+    "moving-average": "torchao.quantization.pt2e:MovingAverageMinMaxObserver",
+    "mse": "modelwright.quantize.observers.mse:MSEObserver",
+    "percentile": "modelwright.quantize.observers.percentile:PercentileObserver",
+}
+"""Name of a calibration -> the observer of activations that it stands for."""
+TARGETS: Mapping[str, str] = {
+    "inductor": "modelwright.quantize.targets.inductor:Inductor",
+    "onnxruntime": "modelwright.quantize.targets.onnxruntime:OnnxRuntime",
+    "openvino": "modelwright.quantize.targets.openvino:OpenVino",
+    "tensorrt": "modelwright.quantize.targets.tensorrt:TensorRT",
+}
+"""Name of a target -> what writes and runs its artifacts."""
+TECHNIQUES: Mapping[str, str] = {
+    "adaround": "modelwright.quantize.techniques.adaround:adaround",
+    "bias-correction": "modelwright.quantize.techniques.bias_correction:correct_biases",
+    "equalization": "modelwright.quantize.techniques.equalization:equalize",
+    "smoothquant": "modelwright.quantize.techniques.smoothquant:smooth",
+}
+"""Name of a technique -> the function that applies it."""
