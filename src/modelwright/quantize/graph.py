@@ -65,7 +65,7 @@ def capture(
     mode = module.training
     try:
         exported = torch.export.export(module.eval(), inputs, dynamic_shapes=shapes)
-    except Exception as failure:  # noqa: BLE001  # torch raises what it likes
+    except Exception as failure:  # torch raises what it likes
         rule = "torch.export must be able to capture the module"
         way_out = "Read why; `parts` captures what can be captured of it."
         raise TraceError(rule, where=type(module).__name__, value=_first_line(failure), way_out=way_out) from failure
@@ -123,7 +123,7 @@ def node_of(graph: fx.GraphModule, name: str) -> fx.Node:
     Raises:
         SettingError: there is none.
     """
-    found = next((node for node in graph.graph.nodes if node.name == name), None)
+    found: fx.Node | None = next((node for node in graph.graph.nodes if node.name == name), None)
     if found is None:
         raise SettingError("the graph must have the node", value=name, way_out="Capture the module again.")
     return found

@@ -15,7 +15,7 @@ class Profile:
         name: the target's.
         weights, activations: the schemes that its integer kernels read.
         kinds: of layers that it has integer kernels for: "conv", "depthwise", "linear", "product".
-        outputs: whether a kernel's output must be quantized, too, after the activation that it fuses; else only inputs are.
+        outputs: whether a kernel's output is quantized, too, after the activation that it fuses; else only inputs are.
         adds: whether the inputs of additions are quantized: "none", "other" (that which is no layer's own output,
             because the layer adds it in its kernel), or "all".
         elementwise: whether multiplications, poolings and concatenations are quantized where their inputs are.

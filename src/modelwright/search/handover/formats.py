@@ -21,7 +21,8 @@ from safetensors.torch import save
 from modelwright.records import Architecture, DataCard, from_json, to_json, write_whole
 from modelwright.search.handover.classifier import Classifier
 from modelwright.search.handover.load import read_classifier
-from modelwright.search.handover.manifest import FILES, digest
+from modelwright.search.handover.manifest import FILES
+from modelwright.store import digest
 from modelwright.training.weights import weights_of
 
 Run = Callable[[torch.Tensor], torch.Tensor]

@@ -16,8 +16,8 @@ from modelwright.search.handover.card import Facts, card
 from modelwright.search.handover.check import write_formats
 from modelwright.search.handover.classifier import Classifier
 from modelwright.search.handover.context import Context
-from modelwright.search.handover.folder import whole_folder
-from modelwright.search.handover.manifest import FILES, file_of
+from modelwright.search.handover.manifest import FILES
+from modelwright.store import file_of, whole_folder
 
 _PACKAGES = ("modelwright", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 

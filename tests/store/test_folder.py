@@ -11,7 +11,7 @@ import pytest
 
 from modelwright.errors import SettingError
 from modelwright.records import write_whole
-from modelwright.search.handover.folder import whole_folder
+from modelwright.store import whole_folder
 
 NAMES = ("a", "b")
 TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
