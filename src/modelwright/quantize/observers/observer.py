@@ -101,13 +101,13 @@ class RangeObserver(UniformQuantizationObserverBase):  # type: ignore[misc]  # t
         """
         seen = self._tally()
         scale, zero_point = (one.cpu().numpy().astype(np.float64)[:, None] for one in self._scales(lows, highs))
-        values = seen.values
+        values, weights = seen.points()
         back = np.rint(values / scale)
         np.clip(back, self.quant_min - zero_point, self.quant_max - zero_point, out=back)
         back *= scale
         back -= values
         lost = back * back if power == 2 else np.abs(back) ** power
-        found: Floats = lost @ (seen.counts / seen.total)
+        found: Floats = lost @ (weights / seen.total)
         return found
 
     def reset_min_max_vals(self) -> None:

@@ -2,12 +2,13 @@
 
 Numbers that share sign, exponent and the first eight bits of their mantissa share a bin, so a bin is 0.2 to 0.4 % wide
 wherever it lies: one stray number of a million costs no resolution near one. Bins stay where they are, so that the
-order and the size of batches change nothing. A bin keeps its count and its sum: a number that comes back often, such as
-the ceiling of a ReLU6, is remembered as it is.
+order and the size of batches change nothing. A bin keeps the count, mean and variance of its numbers: one that comes
+back often, such as the ceiling of a ReLU6, is remembered as it is, and many that differ are remembered as differing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +31,15 @@ class Tally:
     Attributes:
         keys: of the bins that hold numbers, in ascending order of the numbers, int64.
         counts: of each.
-        sums: of the numbers in each.
+        excess: sum, in each, of what the numbers' magnitudes have above the bin's least magnitude.
+        squares: sum, in each, of its squares.
         lowest, highest: the least and the greatest number, exactly.
     """
 
     keys: npt.NDArray[np.int64]
     counts: Floats
-    sums: Floats
+    excess: Floats
+    squares: Floats
     lowest: float
     highest: float
 
@@ -45,32 +48,34 @@ class Tally:
         """How many numbers were seen."""
         return float(self.counts.sum())
 
-    @property
-    def values(self) -> Floats:
-        """The mean of the numbers of each bin, ascending."""
-        return self.sums / self.counts
+    def points(self) -> tuple[Floats, Floats]:
+        """Numbers and weights that stand for all: of each bin two, so that count, mean and variance are its own.
+
+        It is Gauss's rule of two points: a squared error is exact for each bin of which all numbers are rounded alike.
+        """
+        mean = self.excess / self.counts
+        spread = np.sqrt(np.maximum(self.squares / self.counts - mean**2, 0.0))
+        negative, steps = self._places()
+        magnitudes = np.concatenate([_magnitude(steps) + mean - spread, _magnitude(steps) + mean + spread])
+        return np.where(np.tile(negative, 2), -magnitudes, magnitudes), np.tile(self.counts / 2, 2)
 
     def join(self, other: "Tally") -> "Tally":
         """Both together."""
-        return _merged(
-            np.concatenate([self.keys, other.keys]),
-            np.concatenate([self.counts, other.counts]),
-            np.concatenate([self.sums, other.sums]),
-            min(self.lowest, other.lowest),
-            max(self.highest, other.highest),
-        )
+        both = ((self.keys, other.keys), *zip(self._sums, other._sums, strict=True))
+        keys, *sums = (np.concatenate(pair) for pair in both)
+        return _merged(keys, sums, min(self.lowest, other.lowest), max(self.highest, other.highest))
 
     def magnitudes(self) -> "Tally":
         """The same numbers without their signs."""
         ends = sorted((abs(self.lowest), abs(self.highest)))
         keys = np.where(self.keys < _HALF, 2 * _HALF - 1 - self.keys, self.keys)
         lowest = 0.0 if self.lowest < 0 < self.highest else ends[0]
-        return _merged(keys, self.counts, np.abs(self.sums), lowest, ends[1])
+        return _merged(keys, self._sums, lowest, ends[1])
 
     def nonzero(self) -> "Tally":
         """The same numbers without the zeros."""
         kept = self.keys != _HALF
-        return Tally(self.keys[kept], self.counts[kept], self.sums[kept], self.lowest, self.highest)
+        return _merged(self.keys[kept], [one[kept] for one in self._sums], self.lowest, self.highest)
 
     def quantile(self, share: float) -> float:
         """The number that a share of them do not exceed; numbers are taken to lie evenly in a bin."""
@@ -85,13 +90,21 @@ class Tally:
 
     def _distribution(self) -> tuple[Floats, Floats]:
         """Both ends of each bin, and how many numbers lie below them."""
-        negative = self.keys < _HALF
-        steps = np.where(negative, _HALF - 1 - self.keys, self.keys - _HALF)
+        negative, steps = self._places()
         inner, outer = _magnitude(steps), _magnitude(steps + 1)
         ends = np.stack([np.where(negative, -outer, inner), np.where(negative, -inner, outer)], axis=1)
         passed = np.cumsum(self.counts)
         below = np.stack([passed - self.counts, passed], axis=1)
         return ends.clip(self.lowest, self.highest).ravel(), below.ravel()
+
+    def _places(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Whether each bin's numbers are negative, and the bin's place among magnitudes."""
+        negative = self.keys < _HALF
+        return negative, np.where(negative, _HALF - 1 - self.keys, self.keys - _HALF)
+
+    @property
+    def _sums(self) -> tuple[Floats, Floats, Floats]:
+        return self.counts, self.excess, self.squares
 
 
 def tally(x: Tensor) -> Tally:
@@ -110,35 +123,34 @@ def tally(x: Tensor) -> Tally:
         )  # fmt: skip
     steps = (flat.view(torch.int32) & 0x7FFFFFFF) >> _SHIFT
     keys = torch.where(flat < 0, _HALF - 1 - steps, _HALF + steps)
+    excess = (flat.abs() - (steps << _SHIFT).view(torch.float32)).to(torch.float64)
     counts = torch.bincount(keys, minlength=2 * _HALF)
-    sums = torch.bincount(keys, weights=flat.to(torch.float64), minlength=2 * _HALF)
     held = counts.nonzero().flatten()
-    return Tally(_numpy(held), _numpy(counts[held].to(torch.float64)), _numpy(sums[held]), lowest, highest)
+    sums = [torch.bincount(keys, weights=one, minlength=2 * _HALF)[held] for one in (excess, excess.square())]
+    found = (counts[held].to(torch.float64), *sums)
+    return _merged(held.cpu().numpy(), [one.cpu().numpy() for one in found], lowest, highest)
 
 
 def packed(seen: Tally) -> Tensor:
-    """A tally as one float64 tensor of shape (3, bins + 1), for a state dictionary."""
-    ends = np.array([[seen.lowest], [seen.highest], [0.0]])
-    return torch.from_numpy(np.concatenate([ends, np.stack([seen.keys, seen.counts, seen.sums])], axis=1))
+    """A tally as one float64 tensor of shape (4, bins + 1), for a state dictionary."""
+    rows = np.stack([seen.keys, seen.counts, seen.excess, seen.squares])
+    ends = np.array([[seen.lowest], [seen.highest], [0.0], [0.0]])
+    return torch.from_numpy(np.concatenate([ends, rows], axis=1))
 
 
 def unpacked(state: Tensor) -> Tally:
     """The tally in such a tensor."""
     rows: Floats = state.cpu().numpy()
-    keys, counts, sums = (rows[place, 1:] for place in range(3))
-    return Tally(keys.astype(np.int64), counts, sums, float(rows[0, 0]), float(rows[1, 0]))
+    counts, excess, squares = (rows[place, 1:] for place in (1, 2, 3))
+    return Tally(rows[0, 1:].astype(np.int64), counts, excess, squares, float(rows[0, 0]), float(rows[1, 0]))
 
 
-def _merged(keys: npt.NDArray[np.int64], counts: Floats, sums: Floats, lowest: float, highest: float) -> Tally:
+def _merged(keys: npt.NDArray[np.int64], sums: Sequence[Floats], lowest: float, highest: float) -> Tally:
     held, place = np.unique(keys, return_inverse=True)
-    counts, sums = (np.bincount(place, one).astype(np.float64) for one in (counts, sums))
-    return Tally(held, counts, sums, lowest, highest)
+    counts, excess, squares = (np.bincount(place, one).astype(np.float64) for one in sums)
+    return Tally(held, counts, excess, squares, lowest, highest)
 
 
 def _magnitude(steps: npt.NDArray[np.int64]) -> Floats:
     """The least magnitude of a bin."""
     return (steps.astype(np.int32) << _SHIFT).view(np.float32).astype(np.float64)
-
-
-def _numpy(x: Tensor) -> Any:
-    return x.cpu().numpy()
