@@ -3,6 +3,7 @@
 import math
 
 from modelwright.records.quantization import Interval
+from modelwright.report.quantity import significant
 
 Number = float | None
 _LONGEST = 40
@@ -25,6 +26,12 @@ def points(drop: Number, interval: Interval | None = None) -> str:
     if drop is None:
         return ""
     return _hundredths(drop) + (f" ({_hundredths(interval[0])} to {_hundredths(interval[1])})" if interval else "")
+
+
+def plain(value: Number, digits: int = 3) -> str:
+    """A number without a unit, to so many significant digits; "" where it is not known or no number."""
+    known = finite(value)
+    return "" if known is None else significant(known, digits)
 
 
 def shortened(name: str, longest: int = _LONGEST) -> str:

@@ -1,15 +1,17 @@
 """A layer's numbers before and after quantization: outlines of histograms, ranges, and what lies beyond them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from modelwright.records import Histogram, LayerNumbers, QuantizationFindings
 from modelwright.report.charts import PLAIN, Axis, Option
-from modelwright.report.decibels import Number, decibels, shortened
+from modelwright.report.decibels import Number, decibels, plain, shortened
 from modelwright.report.markup import Chart, Data
-from modelwright.report.outline import AFTER, BEFORE, corners, drawable, outline
-from modelwright.report.plane import Mark, Marks, key, plane, scale
-from modelwright.report.quantity import quantity, significant
+from modelwright.report.outline import AFTER, BEFORE, corners, drawable, gathered, outline
+from modelwright.report.plane import Mark, Marks, Scale, key, plane, scale
+from modelwright.report.quantity import quantity
 from modelwright.report.sensitivity import apart
 
 WORST = 6
@@ -39,21 +41,26 @@ def layers_table(findings: QuantizationFindings) -> Data:
     kept = next((one.recipe.layers for one in findings.candidates if one.chosen), {})
     rows = tuple(
         (
-            *(layer.layer, layer.kind, quantity(layer.macs)),
-            *(_range(layer.weights), _range(layer.weights_after), decibels(layer.weights_sqnr_db)),
-            *(_range(layer.inputs), _range(layer.inputs_after), decibels(layer.inputs_sqnr_db)),
-            *(beyond_words(layer.saturation), decibels(alone.get(layer.layer)), kept.get(layer.layer, "")),
+            *(
+                layer.layer,
+                layer.kind,
+                quantity(layer.macs),
+                kept.get(layer.layer, ""),
+                decibels(alone.get(layer.layer)),
+            ),
+            *(decibels(layer.weights_sqnr_db), decibels(layer.inputs_sqnr_db), beyond_words(layer.saturation)),
+            *(_range(layer.inputs), _range(layer.inputs_after), _range(layer.weights), _range(layer.weights_after)),
         )
         for layer in findings.layers
     )
-    headings = ("layer", "kind", ">MACs", ">weights", ">weights after", ">their SQNR", ">inputs", ">inputs after",
-                ">their SQNR", ">beyond range", ">logits' SQNR, alone", "kept in")  # fmt: skip
+    headings = ("layer", "kind", ">MACs", "kept in", ">logits' SQNR", ">weights' SQNR", ">inputs' SQNR",
+                ">beyond range", ">inputs", ">inputs after", ">weights", ">weights after")  # fmt: skip
     return Data(headings, rows)
 
 
 def beyond_words(share: float) -> str:
     """The share of numbers beyond the range: "0.31%", "0%"; small ones are not rounded away."""
-    return f"{significant(100 * share, 2)}%"
+    return f"{plain(100 * share, 2)}%"
 
 
 def _chart(title: str, before: Histogram | None, after: Histogram | None, noise: Number, more: str) -> Chart | None:
@@ -62,26 +69,36 @@ def _chart(title: str, before: Histogram | None, after: Histogram | None, noise:
     if not drawn:
         return None
     lines = [(name, colour, *outline(one, MOST_BINS)) for name, colour, one in drawn]
-    floor = min(height for _, _, line, _ in lines for _, height in line if height > 0) / 2
+    heights = [height for _, _, line, _ in lines for _, height in line if height > 0]
+    up = scale([min(heights) / 2, *heights], Axis("density", PLAIN), logarithmic=True)
     groups = [
-        Marks(name, colour, tuple(Mark(*place) for place in corners(line, end, floor)), "none", line="step")
+        Marks(name, colour, tuple(Mark(*place) for place in corners(line, end, up.ends[0])), "none", line="step")
         for name, colour, line, end in lines
     ]
-    marks = [mark for group in groups for mark in group.marks]
-    option = plane(
-        scale([mark.x for mark in marks], Axis("", PLAIN)),
-        scale([mark.y for mark in marks], Axis("share a unit", PLAIN), logarithmic=True),
-        groups,
-    )
+    option = plane(_across([mark.x for group in groups for mark in group.marks]), up, groups)
     _fill(option)
     ranges = "; ".join(f"{name} {_range(one)}" for name, _, one in drawn)
     sqnr = f"SQNR {decibels(noise)}. " if decibels(noise) else ""
-    rows = tuple(
-        (name, significant(one.low), significant(one.high), str(len(one.counts)), str(sum(one.counts)))
-        for name, _, one in drawn
-    )
-    data = Data(("", ">low", ">high", ">bins", ">numbers"), rows)
+    rows = tuple(row for name, _, one in drawn for row in _bins(name, gathered(one, MOST_BINS)))
+    data = Data(("", ">from", ">to", ">numbers"), rows)
     return Chart(title, option, data, 200, f"{sqnr}Range {ranges}.{more}", key(groups))
+
+
+def _bins(name: str, found: Histogram) -> Iterator[tuple[str, ...]]:
+    """A row a bin that is not empty."""
+    width = (found.high - found.low) / len(found.counts)
+    for place, count in enumerate(found.counts):
+        if count:
+            start = found.low + place * width
+            yield name, plain(start), plain(start + width), str(count)
+
+
+def _across(values: Sequence[float]) -> Scale:
+    """From the first bin to the last, without room at the ends, which would be taken for numbers that are not there."""
+    low, high = min(values), max(values)
+    rounded = scale(values, Axis("", PLAIN))
+    ticks = tuple(tick for tick in rounded.ticks if low <= tick <= high)
+    return msgspec.structs.replace(rounded, ends=(low, high), ticks=ticks)
 
 
 def _fill(option: Option) -> None:
@@ -91,11 +108,7 @@ def _fill(option: Option) -> None:
 
 
 def _range(found: Histogram | None) -> str:
-    return f"{_end(found.low)} to {_end(found.high)}" if found else ""
-
-
-def _end(value: float) -> str:
-    return significant(value) if math.isfinite(value) else str(value)
+    return f"{plain(found.low)} to {plain(found.high)}" if found else ""
 
 
 def _lowest(layer: LayerNumbers) -> float:

@@ -29,6 +29,7 @@ def kernels_words(kernels: Sequence[Kernel]) -> str:
     )
 
 
-def float_words(kernels: Sequence[Kernel]) -> list[str]:
-    """Convolutions and products that ran in float: name, operator and numbers, in the order in which they ran."""
-    return [f"{one.name}: {one.operator}, {one.numbers}" for one in kernels if one.weighted and not one.integer]
+def float_table(kernels: Sequence[Kernel]) -> Data:
+    """Convolutions and products that ran in float, a row each, in the order of the runtime."""
+    rows = tuple((one.name, one.operator, one.numbers) for one in kernels if one.weighted and not one.integer)
+    return Data(("kernel", "operator", "numbers"), rows)

@@ -86,8 +86,10 @@ def _drawing(name: str, before: Histogram | None, after: Histogram | None) -> st
         paint = f"fill:{colour};fill-opacity:.35" if colour == BEFORE else f"fill:none;stroke:{colour}"
         paths += f'<path d="M{across(line[0][0])} {_HEIGHT}{steps}V{_HEIGHT}" style="{paint}"/>'
     return (
+        '<div style="flex:1;min-width:0">'
         f'<svg viewBox="-1 -1 {_WIDTH + 2} {_HEIGHT + 2}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(name)}" style="flex:1;min-width:0;height:3rem">{paths}</svg>'
+        f'aria-label="{escape(name)}" style="width:100%;height:3rem">{paths}</svg>'
+        f'<small style="color:var(--muted)">{escape(name)}</small></div>'
     )
 
 

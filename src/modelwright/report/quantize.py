@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from modelwright.records import QuantizationFindings, QuantizedCandidate, Scheme, to_toml
 from modelwright.report.decibels import Number, decibels, finite, points, shortened
 from modelwright.report.histograms import WORST, by_noise, histogram_charts, layers_table
-from modelwright.report.kernels import float_words, kernels_table, kernels_words
+from modelwright.report.kernels import float_table, kernels_table, kernels_words
 from modelwright.report.markup import Chart, Data, bullets, details, escape, figure, grid, paragraph, section, table
 from modelwright.report.origin import device
 from modelwright.report.outline import sketch
@@ -23,10 +23,16 @@ _COLUMNS = (
     "convolutions and products that ran in whole numbers."
 )
 _METHOD = (
-    "Ranges were found on the calibration samples, accuracy was judged on others, and each latency is the median over "
-    "repetitions in which all candidates took turns on this machine. Noise and accuracy of single layers come from the "
+    "Ranges were found on the samples that calibrate, accuracy and noise on those that judge; each latency is the median "
+    "over repetitions in which all candidates took turns on the machine named below. Noise and accuracy of single layers come from the "
     "network with quantization simulated in those layers only; latency and the kernels come from the finished artifact."
 )
+
+_SETS = (
+    "The noise of unrelated errors adds up. A ratio well above 1 means that the layers make each other worse, one well "
+    "below 1 that their errors cancel in part."
+)
+_SKETCHES = "Filled in float, a line after quantization; the vertical is logarithmic."
 
 
 def quantize_page(findings: QuantizationFindings, *, made_by: str = "") -> str:
@@ -63,7 +69,8 @@ def _row(one: QuantizedCandidate, base: QuantizedCandidate | None) -> tuple[str,
     seconds = finite(one.latency_s)
     outcome = " ".join(part for part in (one.state if one.state == "failed" else "", "chosen" if one.chosen else "")
                        if part)  # fmt: skip
-    faster = base.latency_s / seconds if base and base.latency_s and seconds else None
+    first = finite(base.latency_s) if base else None
+    faster = first / seconds if first and seconds else None
     return (
         one.name,
         *(_told(value, percent) for value in (one.accuracy,)),
@@ -95,9 +102,8 @@ def _made(one: QuantizedCandidate) -> tuple[str, ...]:
 
 def _scheme(found: Scheme) -> str:
     group = f" of {found.group}" if found.granularity == "group" else ""
-    sign = "signed" if found.signed else "unsigned"
-    centre = "symmetric" if found.symmetric else "affine"
-    return f"{found.bits} bits, {sign}, {centre}, a scale a {found.granularity}{group}"
+    numbers = f"{'' if found.signed else 'u'}int{found.bits}"
+    return f"{numbers}, {'symmetric' if found.symmetric else 'affine'}, by {found.granularity}{group}"
 
 
 def _told(value: Number, words: Callable[[float], str]) -> str:
@@ -108,7 +114,7 @@ def _told(value: Number, words: Callable[[float], str]) -> str:
 def _candidates(findings: QuantizationFindings) -> str:
     tried = findings.candidates
     if not tried:
-        return section("Candidates", bullets(_notes(findings), "note"), paragraph("No candidate was tried."))
+        return section("Candidates", _notes(findings), paragraph("No candidate was tried."))
     data = quantize_table(findings)
     finished = sum(one.state == "finished" for one in tried)
     intro = (
@@ -120,7 +126,7 @@ def _candidates(findings: QuantizationFindings) -> str:
         "Candidates",
         table(Data((*data.headings[:-1], f"~{data.headings[-1]}"), data.rows)),
         paragraph(_COLUMNS, "note"),
-        bullets(_notes(findings), "note"),
+        _notes(findings),
         "" if any(one.chosen for one in tried) else paragraph("None of them was chosen."),
         grid(charts),
         details("How each was made", table(made_table(tried))),
@@ -128,9 +134,10 @@ def _candidates(findings: QuantizationFindings) -> str:
     )
 
 
-def _notes(findings: QuantizationFindings) -> Iterator[str]:
-    yield from findings.notes
-    yield from (f"{one.name}: {note}" for one in findings.candidates for note in one.notes)
+def _notes(findings: QuantizationFindings) -> str:
+    """What the reader must know; notes name layers, whose names may be longer than a line."""
+    notes = [*findings.notes, *(f"{one.name}: {note}" for one in findings.candidates for note in one.notes)]
+    return f'<div style="overflow-wrap:anywhere">{bullets(notes, "note")}</div>\n' if notes else ""
 
 
 def _sensitivities(findings: QuantizationFindings) -> str:
@@ -141,7 +148,7 @@ def _sensitivities(findings: QuantizationFindings) -> str:
     together = sets_table(findings)
     intro = (
         "Only the layers named are quantized, all others stay in float. A low SQNR is much noise: the layers on top "
-        "are the first to leave in float, if accuracy asks for it."
+        "are the first to try in float where too much accuracy is lost; what that costs in speed, a candidate tells."
     )
     return section(
         "Sensitivity",
@@ -152,24 +159,13 @@ def _sensitivities(findings: QuantizationFindings) -> str:
     )
 
 
-_SETS = (
-    "The noise of unrelated errors adds up. A ratio well above 1 means that the layers make each other worse, one well "
-    "below 1 that they share their noise."
-)
-
-
-_SKETCHES = (
-    "Weights on the left, inputs on the right; filled in float, a line after quantization. The vertical is logarithmic."
-)
-
-
 def _folding(title: str, data: Data, note: str = "") -> Iterator[str]:
     """A table under a title, to be opened where it is long."""
     told = (paragraph(note, "note"),) if note else ()
     if len(data.rows) > MOST_ROWS:
         yield details(f"{title}: {len(data.rows)}", table(data), *told)
     else:
-        yield f"<h3>{escape(title)}</h3>\n{table(data)}{''.join(told)}"
+        yield f'<h3 style="margin:1.25rem 0 .5rem">{escape(title)}</h3>\n{table(data)}{"".join(told)}'
 
 
 def _layers(findings: QuantizationFindings) -> str:
@@ -182,8 +178,10 @@ def _layers(findings: QuantizationFindings) -> str:
     return section(
         "Weights and inputs",
         *(grid([figure(chart) for chart in histogram_charts(layer)]) for layer in shown),
-        details(f"The other layers: {len(rest)}", paragraph(_SKETCHES, "note"), grid([sketches])) if sketches else "",
-        *_folding("Layer by layer", layers_table(findings)),
+        details(f"The other layers, as small drawings: {len(rest)}", paragraph(_SKETCHES, "note"), grid([sketches]))
+        if sketches
+        else "",
+        *_folding("All layers", layers_table(findings)),
         intro=f"{which}, in float and as they are after quantization.",
     )
 
@@ -191,18 +189,13 @@ def _layers(findings: QuantizationFindings) -> str:
 def _kernels(findings: QuantizationFindings) -> str:
     if not findings.kernels:
         return ""
-    floats = float_words(findings.kernels)
+    floats = float_table(findings.kernels)
     return section(
         "Kernels that ran",
         table(kernels_table(findings.kernels)),
-        *((paragraph("Convolutions and products that ran in float:"), _listed(floats)) if floats else ()),
+        *(_folding("Convolutions and products in float", floats) if floats.rows else ()),
         intro=kernels_words(findings.kernels),
     )
-
-
-def _listed(items: Sequence[str]) -> str:
-    rest = items[MOST_ROWS:]
-    return bullets(items[:MOST_ROWS]) + (details(f"{len(rest)} more", bullets(rest)) if rest else "")
 
 
 def _recipe(findings: QuantizationFindings) -> str:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from modelwright.records import QuantizationFindings, QuantizedCandidate, Sensitivity
 from modelwright.report.charts import PLAIN, SHORT, Axis, Card, Series, rows, rows_height
-from modelwright.report.decibels import decibels, finite, points, shortened
+from modelwright.report.decibels import decibels, finite, plain, points, shortened
 from modelwright.report.markup import Chart, Data
 from modelwright.report.plane import Mark, Marks, plane, scale
-from modelwright.report.quantity import many, percent, significant
+from modelwright.report.quantity import many, percent, ratio
 
 MOST_BARS = 30
 """Layers in one figure; the others stand in its table."""
@@ -83,9 +83,9 @@ def sensitivity_chart(findings: QuantizationFindings) -> Chart | None:
 def drop_chart(findings: QuantizationFindings) -> Chart | None:
     """Accuracy lost with one layer quantized at a time, in the order of their noise; None without accuracies."""
     base = reference(findings.candidates)
-    if base is None or base.accuracy is None:
+    if base is None or finite(base.accuracy) is None:
         return None
-    found = [one for one in apart(findings.sensitivities).single if one.accuracy is not None]
+    found = [one for one in apart(findings.sensitivities).single if finite(one.accuracy) is not None]
     if not found:
         return None
     shown = found[:MOST_BARS]
@@ -103,7 +103,7 @@ def drop_chart(findings: QuantizationFindings) -> Chart | None:
             (one.layers[0], percent(one.accuracy or 0.0), points(_drop(one, base), one.drop_interval)) for one in found
         ),
     )
-    note = f"In brackets the 95 % interval; where it holds 0, these samples show no drop.{_rest(found)}"
+    note = f"In brackets the 95 % interval.{_rest(found)}"
     return Chart("Accuracy lost, one layer at a time", option, data, _height(shown), note)
 
 
@@ -135,7 +135,7 @@ def sets_table(findings: QuantizationFindings) -> Data:
     found = []
     for one in sorted(parts.other, key=lambda one: one.sqnr_db):
         added = sum(alone[name] for name in one.layers) if all(name in alone for name in one.layers) else 0.0
-        known = (significant(added), f"{significant(one.mse / added)}x") if added else ("", "")
+        known = (plain(added), ratio(one.mse / added)) if added and finite(one.mse / added) is not None else ("", "")
         found.append((_named(one.layers), *_numbers(one, findings), *known))
     headings = ("~layers", ">SQNR", ">mean squared difference", ">accuracy", ">drop, points",
                 ">alone, added up", ">together over alone")  # fmt: skip
@@ -145,7 +145,7 @@ def sets_table(findings: QuantizationFindings) -> Data:
 def _numbers(one: Sensitivity, findings: QuantizationFindings) -> tuple[str, str, str, str]:
     accuracy = "" if one.accuracy is None else percent(one.accuracy)
     drop = points(_drop(one, reference(findings.candidates)), one.drop_interval)
-    return decibels(one.sqnr_db), significant(one.mse) if finite(one.mse) is not None else "", accuracy, drop
+    return decibels(one.sqnr_db), plain(one.mse), accuracy, drop
 
 
 def _drop(one: Sensitivity, base: QuantizedCandidate | None) -> float | None:

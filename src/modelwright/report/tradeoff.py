@@ -94,7 +94,8 @@ def _chart(findings: QuantizationFindings, measure: Measure, below: Sequence[Mar
         return None
     base = reference(findings.candidates)
     alone = base is not None and all(mark.card[0] != base.name for _, mark in placed)
-    limits = [(base.latency_s, "fp32")] if base and base.latency_s and alone else []
+    first = finite(base.latency_s) if base and alone else None
+    limits = [(first, "fp32")] if first else []
     groups = [*below, *_groups(placed)]
     option = plane(
         _latency([*(mark.x for _, mark in placed), *(seconds for seconds, _ in limits)]),
@@ -156,8 +157,8 @@ def _allowed(
 ) -> Iterator[Marks]:
     """The least accuracy that was allowed, as a line from the fastest to the slowest, unless it lies far off."""
     least, lowest = start - findings.max_drop, min(mark.y for _, mark in placed)
-    if least >= 0 and lowest - least <= max(start - lowest, 0.05):
-        ends = [pick(mark.x for _, mark in placed) for pick in (min, max)]
+    ends = [pick(mark.x for _, mark in placed) for pick in (min, max)]
+    if least >= 0 and lowest - least <= max(start - lowest, 0.05) and ends[0] < ends[1]:
         marks = tuple(Mark(end, least) for end in ends)
         yield Marks("least accuracy allowed", "var(--memory)", marks, "none", line="dashed")
 
