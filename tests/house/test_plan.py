@@ -103,4 +103,5 @@ def test_no_module_goes_in_a_circle_with_the_face_of_its_own_room(modules: dict[
 
 def test_an_extra_is_named_after_a_room(root: Path, rooms: set[str]) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(project["optional-dependencies"]) - {"dev", "openvino", "ray"} <= rooms, "these are what further machines and runtimes need"
+    others = {"dev", "openvino", "ray"}  # tools, a runtime, further machines
+    assert set(project["optional-dependencies"]) - others <= rooms
