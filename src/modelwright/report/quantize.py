@@ -23,11 +23,11 @@ _COLUMNS = (
     "convolutions and products that ran in whole numbers."
 )
 _METHOD = (
-    "Ranges were found on the samples that calibrate, accuracy and noise on those that judge; each latency is the median "
-    "over repetitions in which all candidates took turns on the machine named below. Noise and accuracy of single layers come from the "
-    "network with quantization simulated in those layers only; latency and the kernels come from the finished artifact."
+    "Ranges were found on the samples that calibrate, accuracy and noise on those that judge; each latency is the "
+    "median over repetitions in which all candidates took turns on the machine named below. Noise and accuracy of "
+    "single layers come from the network with quantization simulated in those layers only; latency and the kernels "
+    "come from the finished artifact."
 )
-
 _SETS = (
     "The noise of unrelated errors adds up. A ratio well above 1 means that the layers make each other worse, one well "
     "below 1 that their errors cancel in part."
