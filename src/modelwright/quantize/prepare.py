@@ -105,6 +105,31 @@ def prepare(
     return prepared
 
 
+def restrict(prepared: Prepared, graph: fx.GraphModule, recipe: Quantization, profile: Profile) -> Prepared:
+    """The graph prepared by another recipe, with the ranges that were found before: nothing is calibrated anew.
+
+    Args:
+        prepared: of the same graph, calibrated, with layers sharing; what it simulates holds all that is wanted now.
+        graph: as it was captured.
+        recipe: of the same schemes and calibration, with other layers.
+        profile: of the target.
+
+    Raises:
+        UnknownNameError, SettingError: as `prepare`; or something is wanted that was not calibrated.
+    """
+    made = prepare(graph, recipe, profile)
+    known = {_source(node): str(node.target) for node in _simulations(prepared.graph)}
+    for node in _simulations(made.graph):
+        if _source(node) not in known:
+            way_out = "Prepare and calibrate a graph with these layers quantized."
+            raise SettingError("the range of a tensor must have been found", where=_source(node), way_out=way_out)
+        held = prepared.graph.get_submodule(known[_source(node)])
+        made.graph.set_submodule(str(node.target), copy.deepcopy(held))
+    for part in made.every:
+        part.enable_fake_quant()
+    return Prepared(made.graph, made.layers, _switches(made.graph, made.layers))
+
+
 def check_schemes(recipe: Quantization, profile: Profile) -> None:
     """Refuse schemes that the target has no integer kernels for, which it would silently compute in float.
 
@@ -226,3 +251,15 @@ def _switches(graph: fx.GraphModule, chosen: Sequence[Layer]) -> dict[str, tuple
         inside = [parts[str(one.target)] for one in given]
         found[layer.name] = tuple(part for part in inside if isinstance(part, FakeQuantize))
     return found
+
+
+def _simulations(graph: fx.GraphModule) -> list[fx.Node]:
+    parts = dict(graph.named_modules())
+    nodes = [node for node in graph.graph.nodes if node.op == "call_module"]
+    return [node for node in nodes if isinstance(parts[str(node.target)], FakeQuantize)]
+
+
+def _source(node: fx.Node) -> str:
+    """What a simulation quantizes: the path of a parameter, or the node that makes a tensor."""
+    given = node.args[0]
+    return str(given.target) if isinstance(given, fx.Node) and given.op == "get_attr" else str(given)
