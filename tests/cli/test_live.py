@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from modelwright.cli.live import STAGES, live
-from modelwright.search import Progress
+from modelwright.records import Progress
 
 STEPS = [
     Progress("calibrate", 0, 12, "12 networks of the space are measured"),

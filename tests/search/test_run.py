@@ -18,11 +18,11 @@ import torch
 
 from modelwright.errors import ExportError, SettingError, TrainingError
 from modelwright.networks.measuring import Protocol
-from modelwright.records import Choice, Findings, Objective, Plan, from_json
+from modelwright.records import Choice, Findings, Objective, Plan, Progress, from_json
 from modelwright.search.algorithms import SEARCHERS
 from modelwright.search.handover import verify
 from modelwright.search.run import FINDINGS, search
-from modelwright.search.site import Progress, Site
+from modelwright.search.site import Site
 from modelwright.search.study import Study
 from modelwright.store import Journal
 from modelwright.training import dataset

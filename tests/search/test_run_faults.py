@@ -17,10 +17,10 @@ import pytest
 from modelwright.errors import CapacityError, StoreError
 from modelwright.hardware import platform
 from modelwright.networks.measuring import Protocol
-from modelwright.records import Architecture, Choice, Device, Findings, Measurement, Objective, Plan
+from modelwright.records import Architecture, Choice, Device, Findings, Measurement, Objective, Plan, Progress
 from modelwright.search.costs import Costs
 from modelwright.search.run import search
-from modelwright.search.site import Progress, Site
+from modelwright.search.site import Site
 from modelwright.search.space import Product
 from modelwright.search.study import Start, Study
 

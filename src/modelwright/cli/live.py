@@ -15,9 +15,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from modelwright.records import Progress
 from modelwright.report.candidates import written
 from modelwright.report.quantity import percent
-from modelwright.search import Progress
 
 STAGES = {
     "calibrate": "calibrating the model",

@@ -28,6 +28,7 @@ from modelwright.records.platform import (
     Precision,
     VectorUnits,
 )
+from modelwright.records.progress import Progress
 from modelwright.records.quantization import (
     ACTIVATIONS,
     WEIGHTS,
@@ -94,6 +95,7 @@ __all__ = [
     "Precision",
     "Prediction",
     "Product",
+    "Progress",
     "Quantization",
     "QuantizationFindings",
     "QuantizedCandidate",

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from modelwright.search.costs import Costs
     from modelwright.search.planning import plan_for
     from modelwright.search.run import search
-    from modelwright.search.site import Progress, Site
+    from modelwright.search.site import Site
 
-__all__ = ["Costs", "Progress", "Site", "plan_for", "search"]
+__all__ = ["Costs", "Site", "plan_for", "search"]
 
-_HOMES = {"Costs": "costs", "Progress": "site", "Site": "site", "plan_for": "planning", "search": "run"}
+_HOMES = {"Costs": "costs", "Site": "site", "plan_for": "planning", "search": "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,26 +6,7 @@ from pathlib import Path
 from typing import final
 
 from modelwright.clock import Clock, SystemClock
-
-
-@final
-@dataclass(frozen=True)
-class Progress:
-    """How far a search is.
-
-    Attributes:
-        stage: "calibrate", "search", "check", "verify", "train", "measure" or "hand over".
-        done: steps of this stage that are over.
-        total: steps of this stage.
-        message: what is being done.
-        best: the most accurate candidate within the limits so far, as (accuracy, cost); None before there is one.
-    """
-
-    stage: str
-    done: int
-    total: int
-    message: str = ""
-    best: tuple[float, float] | None = None
+from modelwright.records import Progress
 
 
 @final
