@@ -1,0 +1,1 @@
+"""Targets: runtimes that a quantized network is written for and run by, one file each."""
