@@ -212,7 +212,9 @@ def test_averaged_weights_are_those_that_are_kept(prepared, samples, data, see) 
     assert kept.graph is not followed
     assert len(history) == 2
     assert kept.graph(samples[0][0]).isfinite().all()
-    assert set(kept.switches) == set(prepared.switches)
+    assert set(kept.switches) == set(prepared.switches) == {"0", "3", "6", "12"}
+    inside = set(kept.graph.modules())
+    assert all(len(parts) == 2 and set(parts) <= inside for parts in kept.switches.values())
 
 
 def test_a_graph_without_simulation_is_refused(graph, data, see) -> None:

@@ -10,6 +10,8 @@ from torch import fx, nn
 from modelwright.errors import SettingError
 from modelwright.quantize.graph import capture, layers, node_of, parameter
 from modelwright.quantize.numerics import fake_quantize, parameters, ranges
+from modelwright.quantize.prepare import calibrate, prepare
+from modelwright.quantize.profile import Profile
 from modelwright.quantize.techniques.adaround import Rounding, adaround
 from modelwright.quantize.techniques.bias_correction import correct_biases
 from modelwright.quantize.techniques.channels import rounded, wanted, weight_axis
@@ -158,6 +160,15 @@ def test_the_weights_are_on_their_grid_so_that_rounding_again_changes_nothing(gr
         torch.testing.assert_close(after, before, rtol=1e-6, atol=0)
         again = rounded(weight, node_of(made, layer.node), recipe(bits).weights)
         torch.testing.assert_close(again, weight, rtol=1e-6, atol=1e-9)
+
+
+def test_what_is_calibrated_and_converted_afterwards_keeps_the_learned_weights(learned: fx.GraphModule) -> None:
+    prepared = prepare(learned, recipe(), Profile("any"))
+    calibrate(prepared, BATCHES)
+    for layer in layers(learned):
+        weight = parameter(learned, layer.weight).detach()
+        _, simulation = prepared.switches[layer.name]
+        torch.testing.assert_close(simulation(weight), weight, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("scheme", [Scheme(bits=4), Scheme(bits=4, symmetric=True, granularity="group", group=3)])

@@ -5,9 +5,6 @@ zero (Wu et al., 2020, arXiv 2004.09602, section 5.3). Gradients pass the roundi
 range (Bengio et al., 2013, arXiv 1308.3432). Weights are quantized with batch normalisation folded into them; its
 statistics are frozen towards the end, and so are ranges, so that what is learned last is what runs (Krishnamoorthi,
 2018, arXiv 1806.08342, section 3.2; the shares are those of PyTorch's example, 3 and 4 of 8 epochs).
-
-Scales can be learned, too (LSQ, Esser et al., 2019, arXiv 1902.08153): as factors of what calibration found, so that a
-step of the optimiser changes large and small scales alike.
 """
 
 import json
@@ -17,20 +14,14 @@ from typing import Any, final
 import msgspec
 import torch
 from torch import fx, nn
-from torch.nn.utils import parametrize
-from torchao.quantization.pt2e import (
-    FakeQuantize,
-    FakeQuantizeBase,
-    LearnableFakeQuantize,
-    MovingAverageMinMaxObserver,
-    MovingAveragePerChannelMinMaxObserver,
-)
+from torchao.quantization.pt2e import FakeQuantize
 
 from modelwright.errors import SettingError
-from modelwright.quantize.batch_norm import fold_norms, norms_of, set_mode, set_norms
-from modelwright.quantize.graph import kind_of
+from modelwright.quantize.batch_norm import norms_of, set_mode, set_norms
+from modelwright.quantize.graph import kind_of, layers, node_of
 from modelwright.quantize.prepare import Prepared, prepare
 from modelwright.quantize.profile import Profile
+from modelwright.quantize.trainable import finished, make_trainable
 from modelwright.records import Epoch, Quantization, Recipe, convert, to_json
 from modelwright.training.checkpoint import Identity, load_checkpoint, save_checkpoint
 from modelwright.training.data.data import Data
@@ -44,8 +35,8 @@ from modelwright.training.schedule import learning_rate
 
 NORMS_FROZEN, RANGES_FROZEN = 0.375, 0.5
 """Shares of the steps after which statistics of batch normalisation, and ranges, stay as they are."""
-AVERAGING = 0.01
-"""Share of the new batch in the range of an activation."""
+
+_LAYER = "modelwright_layer"
 
 
 def default_tuning(trained: Recipe) -> Recipe:
@@ -71,8 +62,11 @@ def prepare_training(graph: fx.GraphModule, recipe: Quantization, profile: Profi
     Raises:
         UnknownNameError, SettingError: as `prepare`; or nothing would be quantized.
     """
+    for layer in layers(graph):
+        node_of(graph, layer.node).meta[_LAYER] = layer.name  # which outlives the rewriting; names of nodes do not
     prepared = prepare(graph, recipe, profile, qat=True)
     _check(prepared)
+    prepared.switches.update(_switches(prepared))
     set_norms(prepared.graph, norms_of(graph))
     set_mode(prepared.graph, norms=False, dropout=False)
     return prepared
@@ -116,14 +110,14 @@ def tune(
     whose = _identity(prepared, msgspec.structs.replace(recipe, tuning=tuning), data)
     with circumstances(run, "quantization") as device:
         torch.manual_seed(tuning.seed)
-        names = _make_trainable(prepared.graph, learn_scales=learn_scales)
+        names = make_trainable(prepared.graph, learn_scales=learn_scales)
         progress = begin(_Trainee(prepared.graph, steps_of(tuning, data.train) * tuning.epochs), tuning, device)
         state = load_checkpoint(run.checkpoint, whose) if run.checkpoint else None
         if state is not None:
             progress.restore(state)
         _go_on(progress, data, see, tuning, (run, whose))
         kept: Any = progress.kept.eval()
-    trained = _finished(kept.graph)
+    trained = finished(kept.graph)
     parts = dict(trained.named_modules())
     switches = {layer: tuple(parts[names[id(part)]] for part in before) for layer, before in prepared.switches.items()}
     return replace(prepared, graph=trained, switches=switches), progress.epochs
@@ -185,109 +179,21 @@ class _Trainee(nn.Module):
         return self
 
 
-@final
-class _Relative(nn.Module):
-    """A scale as the logarithm of what it is more than at the start: always positive.
-
-    Args:
-        start: the scale that calibration found.
-    """
-
-    start: torch.Tensor
-
-    def __init__(self, start: torch.Tensor) -> None:
-        super().__init__()
-        self.register_buffer("start", start.detach().clone())
-
-    def forward(self, logarithm: torch.Tensor) -> torch.Tensor:
-        """The scale."""
-        return self.start * logarithm.exp()
-
-    def right_inverse(self, scale: torch.Tensor) -> torch.Tensor:
-        """What stands for a scale."""
-        return (scale / self.start).log()
-
-
-def _make_trainable(graph: fx.GraphModule, *, learn_scales: bool) -> dict[int, str]:
-    """Put trainable fake quantization in the place of each; returns the names under which the old ones stood, by id."""
-    weights = {
-        str(node.args[1].target)
-        for node in graph.graph.nodes
-        if kind_of(node) not in (None, "product") and isinstance(node.args[1], fx.Node)
-    }
-    names: dict[int, str] = {}
-    made: dict[int, nn.Module] = {}
-    for name, part in list(graph.named_children()):
-        if isinstance(part, FakeQuantize):
-            made[id(part)] = _learning(part) if learn_scales else _following(part, weight=name in weights)
-            names[id(part)] = name
-    for name, child in list(graph._modules.items()):
-        if child is not None and id(child) in made:
-            setattr(graph, name, made[id(child)])
-    return names
-
-
-def _following(part: Any, *, weight: bool) -> nn.Module:
-    """One whose range follows what it sees: that of a weight at once, that of an activation as a moving average."""
-    channel = {"ch_axis": part.ch_axis} if part.is_per_channel else {}
-    made = FakeQuantize(
-        observer=MovingAveragePerChannelMinMaxObserver if part.is_per_channel else MovingAverageMinMaxObserver,
-        averaging_constant=1.0 if weight else AVERAGING,
-        **_numbers(part),
-        **channel,
-    )
-    low, high = ((end - part.zero_point) * part.scale for end in (made.quant_min, made.quant_max))
-    made.activation_post_process.min_val, made.activation_post_process.max_val = (
-        end if part.is_per_channel else end.reshape(()) for end in (low, high)
-    )
-    made.scale, made.zero_point = part.scale.clone(), part.zero_point.clone()
-    return _typed(made)
-
-
-def _learning(part: Any) -> nn.Module:
-    """One whose scale is learned, and the zero point where there is one."""
-    channel = {"ch_axis": part.ch_axis} if part.is_per_channel else {}
-    observer = MovingAveragePerChannelMinMaxObserver if part.is_per_channel else MovingAverageMinMaxObserver
-    made = LearnableFakeQuantize(observer=observer, use_grad_scaling=True, **_numbers(part), **channel)
-    made._initialize_or_update_qparams(part.scale.clone(), part.zero_point.clone())
-    made.enable_range_learning()
-    if part.qscheme in (torch.per_tensor_symmetric, torch.per_channel_symmetric):
-        made.zero_point.requires_grad_(False)
-    parametrize.register_parametrization(made, "scale", _Relative(part.scale))
-    return _typed(made)
-
-
-def _numbers(part: Any) -> dict[str, Any]:
-    observer = part.activation_post_process
-    return {
-        "dtype": part.dtype,
-        "qscheme": part.qscheme,
-        "quant_min": observer.quant_min,
-        "quant_max": observer.quant_max,
-    }
-
-
-def _typed(made: Any) -> nn.Module:
-    found: nn.Module = made
+def _switches(prepared: Prepared) -> dict[str, tuple[FakeQuantize, ...]]:
+    """The fake quantizations right before each layer that is quantized."""
+    parts = dict(prepared.graph.named_modules())
+    found: dict[str, tuple[FakeQuantize, ...]] = {}
+    for node in prepared.graph.graph.nodes:
+        if node.meta.get(_LAYER) in prepared.switches and kind_of(node) is not None:
+            given = [parts[str(one.target)] for one in node.all_input_nodes if one.op == "call_module"]
+            found[node.meta[_LAYER]] = tuple(part for part in given if isinstance(part, FakeQuantize))
     return found
-
-
-def _finished(graph: fx.GraphModule) -> fx.GraphModule:
-    """A trained graph as it is converted: normalisations are folded, nothing watches, and scales are numbers again."""
-    fold_norms(graph)
-    for part in list(graph.modules()):
-        if isinstance(part, FakeQuantizeBase):
-            if parametrize.is_parametrized(part, "scale"):
-                parametrize.remove_parametrizations(part, "scale")
-                part.disable_range_learning()
-            part.disable_observer()
-    return graph
 
 
 def _identity(prepared: Prepared, recipe: Quantization, data: Data) -> Identity:
     """What a checkpoint of this tuning is known by."""
-    layers = json.dumps({"layers": [layer.name for layer in prepared.layers]})
-    return Identity(layers, to_json(recipe).decode(), json.dumps({"data": f"{data.name} {data.fingerprint}"}))
+    names = json.dumps({"layers": [layer.name for layer in prepared.layers]})
+    return Identity(names, to_json(recipe).decode(), json.dumps({"data": f"{data.name} {data.fingerprint}"}))
 
 
 def _check(prepared: Prepared) -> None:
