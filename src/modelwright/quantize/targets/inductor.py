@@ -27,7 +27,8 @@ from modelwright.quantize.targets.target import (
     check_floats,
     check_installed,
     check_processor,
-)  # fmt: skip
+    reason,
+)
 from modelwright.records import Kernel, write_whole
 
 PROFILE = Profile("inductor", floats=("fp32", "bf16"))
@@ -62,8 +63,7 @@ class Inductor(Target):
             with quiet(), torch.no_grad():
                 torch.export.save(exported(graph, inputs), file)
         except Exception as failure:  # torch raises what it likes
-            reason = str(failure).strip().splitlines()[0][:300] if str(failure).strip() else type(failure).__name__
-            rule = f"torch.export must be able to write the graph ({reason})"
+            rule = f"torch.export must be able to write the graph ({reason(failure)})"
             raise ExportError(rule, where=FILE, way_out="Capture the module again.") from failure
         write_whole(folder / FILE, file.getvalue())
         return (folder / FILE,)
@@ -133,8 +133,7 @@ class InductorProgram(Program):
             with quiet(), self._setting():
                 _, codes = run_and_get_code(self._forward, *inputs)
         except Exception as failure:  # the compiler raises what it likes
-            reason = str(failure).strip().splitlines()[0][:300] if str(failure).strip() else type(failure).__name__
-            rule = f"torch.compile must be able to compile the graph ({reason})"
+            rule = f"torch.compile must be able to compile the graph ({reason(failure)})"
             raise MeasurementError(rule, where="inductor", way_out="Choose another target.") from failure
         self._source = "\n".join(codes)
 

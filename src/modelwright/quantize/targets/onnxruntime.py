@@ -21,7 +21,7 @@ from modelwright.quantize.targets.target import (
     check_floats,
     check_installed,
     check_processor,
-)  # fmt: skip
+)
 from modelwright.records import Kernel
 
 PROFILE = Profile(
@@ -130,6 +130,6 @@ def _kernel(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> Ker
     whole = operator in _WHOLE or operator.startswith("QLinear")
     numbers = "f32"
     if whole:  # the first zero point is that of the input
-        types = (numpy_helper.to_array(constants[name]).dtype.name for name in node.input if name in constants)
-        numbers = next((_NUMBERS[name] for name in types if name in _NUMBERS), "u8")
+        held = [numpy_helper.to_array(constants[name]) for name in node.input if name in constants]
+        numbers = next((_NUMBERS[one.dtype.name] for one in held if one.size == 1 and one.dtype.name in _NUMBERS), "u8")
     return Kernel(node.name, operator, numbers, operator in _FLOAT | _WHOLE, whole)

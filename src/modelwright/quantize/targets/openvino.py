@@ -17,7 +17,7 @@ from modelwright.quantize.targets.target import (
     check_floats,
     check_installed,
     check_processor,
-)  # fmt: skip
+)
 from modelwright.records import Kernel
 
 PROFILE = Profile("openvino", kinds=("conv", "depthwise", "linear", "product"), floats=("fp32", "bf16"))

@@ -13,6 +13,7 @@ from torch import fx
 
 from modelwright.errors import ExportError
 from modelwright.quantize.targets.quiet import quiet
+from modelwright.quantize.targets.target import reason
 from modelwright.records import write_whole
 
 OPSET = 20
@@ -55,9 +56,9 @@ def to_onnx(graph: fx.GraphModule, inputs: tuple[torch.Tensor, ...]) -> onnx.Mod
         _forget_origin(model)
         onnx.checker.check_model(model, full_check=True)
     except Exception as failure:  # exporter and checker raise what they like
-        reason = f"{type(failure).__name__}: {str(failure).strip().splitlines()[0][:300] if str(failure) else ''}"
         way_out = "Read which operator it names; choose a target that takes graphs as they are, such as inductor."
-        raise ExportError(f"the graph must be writable as ONNX ({reason})", where=FILE, way_out=way_out) from failure
+        rule = f"the graph must be writable as ONNX ({reason(failure)})"
+        raise ExportError(rule, where=FILE, way_out=way_out) from failure
     return model
 
 
@@ -91,7 +92,8 @@ def write_onnx(model: onnx.ModelProto, folder: Path) -> tuple[Path, ...]:
         onnx.checker.check_model(model, full_check=True)
         content = model.SerializeToString()
     except Exception as failure:  # checker and protobuf raise what they like
-        raise ExportError(f"the model must keep ONNX's rules ({failure})", where=str(folder / FILE)) from failure
+        rule = f"the model must keep ONNX's rules ({reason(failure)})"
+        raise ExportError(rule, where=str(folder / FILE)) from failure
     write_whole(folder / FILE, content)
     return (folder / FILE,)
 

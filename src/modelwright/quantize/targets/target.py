@@ -1,6 +1,7 @@
 """What a target is: something that writes a graph as its artifact, and runs that artifact."""
 
 import importlib.util
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,9 +164,17 @@ def artifact(folder: Path, name: str) -> Path:
 
 def broken(file: Path, failure: Exception) -> RecordError:
     """The error of an artifact that its runtime cannot read."""
-    reason = next((line.strip() for line in str(failure).splitlines() if line.strip()), type(failure).__name__)
-    rule = f"the artifact must be one that its runtime can read ({reason[:200]})"
+    rule = f"the artifact must be one that its runtime can read ({reason(failure)})"
     return RecordError(rule, where=str(file), way_out="Write it again.")
+
+
+def reason(failure: BaseException) -> str:
+    """What went wrong at the root of a package's error: kind and first line."""
+    while failure.__cause__ is not None:
+        failure = failure.__cause__
+    text = re.sub(r"\x1b\[\d*m", "", str(failure))  # colours of a terminal
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return f"{type(failure).__name__}: {line[:200]}"
 
 
 def _has(units: Sequence[str]) -> bool:
