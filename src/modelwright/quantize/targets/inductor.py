@@ -117,7 +117,7 @@ class InductorProgram(Program):
         if not self._source:
             self._compile(inputs)
         with self._setting():
-            made: torch.Tensor = self._forward(*(given.contiguous() for given in inputs))
+            made: torch.Tensor = self._forward(*map(_plain, inputs))
         return made.float()
 
     def kernels(self) -> tuple[Kernel, ...]:
@@ -131,7 +131,7 @@ class InductorProgram(Program):
 
         try:
             with quiet(), self._setting():
-                _, codes = run_and_get_code(self._forward, *inputs)
+                _, codes = run_and_get_code(self._forward, *map(_plain, inputs))
         except Exception as failure:  # the compiler raises what it likes
             rule = f"torch.compile must be able to compile the graph ({reason(failure)})"
             raise MeasurementError(rule, where="inductor", way_out="Choose another target.") from failure
@@ -172,6 +172,11 @@ def _check_compiler() -> None:
     except exc.InvalidCxxCompiler as failure:
         way_out = "Install g++ or clang++, or choose openvino or onnxruntime."
         raise SettingError("inductor needs a C++ compiler", where="target", value=None, way_out=way_out) from failure
+
+
+def _plain(given: torch.Tensor) -> torch.Tensor:
+    """An input as code is compiled for it: in one layout, and made outside inference mode."""
+    return given.clone(memory_format=torch.contiguous_format) if given.is_inference() else given.contiguous()
 
 
 def _example(placeholder: fx.Node) -> torch.Tensor:

@@ -109,10 +109,9 @@ def whole_biases(model: onnx.ModelProto) -> int:
     for node in list(model.graph.node):
         if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in values:
             continue
-        sources = [makers.get(name) for name in node.input[:2]]
-        if not all(source is not None and source.op_type == "DequantizeLinear" for source in sources):
+        if not all(_is_made_by(name, "DequantizeLinear", makers) for name in node.input[:2]):
             continue
-        given, weight = (values.get(source.input[1]) for source in sources if source is not None)
+        given, weight = (values.get(makers[name].input[1]) for name in node.input[:2])
         if given is None or weight is None or given.size != 1:
             continue
         bias = values[node.input[2]].astype(np.float64)
@@ -139,15 +138,11 @@ def whole_gates(model: onnx.ModelProto) -> int:
     makers, users = _makers(model), _users(model)
     changed = 0
     for node in list(model.graph.node):
-        source = makers.get(node.input[0]) if node.op_type == "Sigmoid" else None
-        if source is None or source.op_type != "DequantizeLinear":
+        if node.op_type != "Sigmoid" or not _is_made_by(node.input[0], "DequantizeLinear", makers):
             continue
         output = node.output[0]
         products = users.get(output, [])
-        if not products or any(
-            user.op_type != "Mul" or any(one.op_type != "QuantizeLinear" for one in users.get(user.output[0], []))
-            for user in products
-        ):
+        if not products or not all(_is_whole(user, output, makers, users) for user in products):
             continue
         node.output[0] = f"{output}_float"
         _constant(model, f"{output}_scale", np.array(_GATE, np.float32))
@@ -184,6 +179,20 @@ def pooled_means(model: onnx.ModelProto) -> int:
             del node.attribute[:]
             changed += 1
     return changed
+
+
+def _is_whole(
+    product: onnx.NodeProto, gate: str, makers: dict[str, onnx.NodeProto], users: dict[str, list[onnx.NodeProto]]
+) -> bool:
+    """Whether a node is a product that would be one of whole numbers if the gate were."""
+    others = [name for name in product.input if name != gate]
+    after = {user.op_type for user in users.get(product.output[0], [])}
+    whole = all(_is_made_by(name, "DequantizeLinear", makers) for name in others)
+    return product.op_type == "Mul" and whole and after == {"QuantizeLinear"}
+
+
+def _is_made_by(name: str, operator: str, makers: dict[str, onnx.NodeProto]) -> bool:
+    return name in makers and makers[name].op_type == operator
 
 
 def _rank(name: str, ranks: dict[str, int], makers: dict[str, onnx.NodeProto]) -> int | None:
