@@ -26,6 +26,9 @@ STAGES = {
     "measure": "measuring",
     "train": "training the family",
     "hand over": "writing networks",
+    "candidates": "making candidates",
+    "sensitivity": "asking each layer",
+    "mixes": "mixing precisions",
 }
 COLUMNS = 64
 """So many columns of a terminal stand before the best so far; in a longer line all of them would be squeezed."""

@@ -33,7 +33,7 @@ EXIT_CODES: tuple[tuple[type[ModelwrightError], int], ...] = (
 INTERRUPTED = 130
 READER_GONE = 141
 
-EXTRAS = {"torch": "networks", "ray": "ray"} | dict.fromkeys(
+EXTRAS = {"torch": "networks", "ray": "ray", "torchao": "quantize", "openvino": "openvino"} | dict.fromkeys(
     ("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl"),
     "search",
 )

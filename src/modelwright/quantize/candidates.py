@@ -1,6 +1,6 @@
 """A recipe tried: the artifact made and loaded, its outputs judged, its kernels read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from modelwright.clock import Clock
-from modelwright.errors import ModelwrightError, RecordError
+from modelwright.errors import ExportError, ModelwrightError, RecordError
 from modelwright.quantize.judging import Judge
 from modelwright.quantize.targets.target import Program, Target, integer_share
 from modelwright.records import Kernel, Quantization, QuantizedCandidate, from_json, to_json, write_whole
@@ -82,14 +82,19 @@ class Workshop:
 
     def _made(self, name: str, recipe: Quantization, graph: Callable[[], fx.GraphModule], begun: float) -> Tried:
         made = graph()
-        if self.folder.joinpath(name).exists():
-            _clear(self.folder / name)
-        with whole_folder(self.folder / name, ()) as part:
+        place = self.folder / name
+        there = [file.name for file in place.iterdir()] if place.is_dir() else []
+        with whole_folder(place, there) as part:
             files = self.target.write(made, self.example, part, floats=recipe.floats)
             program = self.target.load(part, floats=recipe.floats, threads=self.threads, batch=self.batch)
             judged, kernels = self.judge(program), program.kernels()
             share = integer_share(kernels)
-            fallen = [kernel.name for kernel in kernels if kernel.weighted and not kernel.integer]
+            word = fallback(recipe, kernels)
+            if word and not self.allow_float:
+                way_out = "Leave these layers in float, or allow it."
+                raise ExportError(
+                    "what is quantized must run in whole numbers", where=name, value=word, way_out=way_out
+                )
             tried = Tried(
                 QuantizedCandidate(
                     name,
@@ -101,7 +106,7 @@ class Workshop:
                     integer_share=share,
                     size_bytes=sum(file.stat().st_size for file in files),
                     seconds=self.clock.seconds() - begun,
-                    notes=_fallen(recipe, fallen),
+                    notes=(word,) if word else (),
                 ),
                 kernels,
             )
@@ -109,17 +114,11 @@ class Workshop:
         return tried
 
 
-def _fallen(recipe: Quantization, names: list[str]) -> tuple[str, ...]:
-    """A word on operators that ran in float though nothing asked for that."""
+def fallback(recipe: Quantization, kernels: Sequence[Kernel]) -> str:
+    """A word on convolutions and products that ran in float though nothing asked for that; "" where there are none."""
+    fallen = [kernel.name for kernel in kernels if kernel.weighted and not kernel.integer]
     wanted = sum(numbers != "int8" for numbers in recipe.layers.values())
-    if recipe.kind == "float" or len(names) <= wanted:
-        return ()
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return (f"{len(names)} convolutions and products run in float, {wanted} were to: {shown}",)
-
-
-def _clear(folder: Path) -> None:
-    for file in folder.iterdir():
-        if file.is_file():
-            file.unlink()
-    folder.rmdir()
+    if recipe.kind == "float" or len(fallen) <= wanted:
+        return ""
+    shown = ", ".join(fallen[:5]) + (", ..." if len(fallen) > 5 else "")
+    return f"{len(fallen)} convolutions and products run in float, {wanted} were to: {shown}"

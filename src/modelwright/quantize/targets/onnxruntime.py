@@ -1,6 +1,7 @@
 """ONNX Runtime's CPU provider: integer kernels where inputs, weights, biases and outputs all are quantized."""
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -12,7 +13,7 @@ from onnx import numpy_helper
 from torch import fx
 
 from modelwright.quantize.profile import Profile
-from modelwright.quantize.targets import qdq
+from modelwright.quantize.targets import mixed, qdq
 from modelwright.quantize.targets.target import (
     Program,
     Target,
@@ -66,6 +67,11 @@ class OnnxRuntime(Target):
         qdq.whole_gates(model)
         qdq.whole_biases(model)
         return qdq.write_onnx(model, folder)
+
+    def mix(self, full: Path, folder: Path, nodes: Collection[str]) -> bool:
+        """Put nodes back into float in the ONNX file."""
+        mixed.put_back(artifact(full, qdq.FILE), folder, nodes)
+        return True
 
     def load(self, folder: Path, *, floats: str = "fp32", threads: int = 1, batch: int | None = None) -> "OrtProgram":
         """A session on that many threads, its free batch fixed where one is given."""

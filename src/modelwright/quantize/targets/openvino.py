@@ -1,5 +1,6 @@
 """OpenVINO's CPU plug-in: it moves quantization to where its kernels want it, and fuses additions and activations."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -8,7 +9,7 @@ import torch
 from torch import fx
 
 from modelwright.quantize.profile import Profile
-from modelwright.quantize.targets import qdq
+from modelwright.quantize.targets import mixed, qdq
 from modelwright.quantize.targets.target import (
     Program,
     Target,
@@ -20,7 +21,7 @@ from modelwright.quantize.targets.target import (
 )
 from modelwright.records import Kernel
 
-PROFILE = Profile("openvino", kinds=("conv", "depthwise", "linear", "product"), floats=("fp32", "bf16"))
+PROFILE = Profile("openvino", adds="none", floats=("fp32", "bf16"))
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 _NO_WORK = {"Const", "Constant", "Input", "Output", "Parameter", "Result"}
@@ -49,6 +50,11 @@ class OpenVino(Target):
         """Write a QDQ ONNX file, which OpenVINO reads as it is; `floats` takes effect when it is loaded."""
         check_floats(self.profile, floats)
         return qdq.write_onnx(qdq.to_onnx(graph, inputs), folder)
+
+    def mix(self, full: Path, folder: Path, nodes: Collection[str]) -> bool:
+        """Put nodes back into float in the ONNX file."""
+        mixed.put_back(artifact(full, qdq.FILE), folder, nodes)
+        return True
 
     def load(
         self, folder: Path, *, floats: str = "fp32", threads: int = 1, batch: int | None = None

@@ -3,7 +3,7 @@
 import importlib.util
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -88,6 +88,19 @@ class Target(ABC):
             ExportError: the graph cannot be written in the target's format.
             OSError: the place cannot be written; nothing half-written stays behind.
         """
+
+    def mix(self, full: Path, folder: Path, nodes: Collection[str]) -> bool:
+        """Write an artifact with some nodes of its graph put back into float, if this target can do that by itself.
+
+        Args:
+            full: folder of an artifact in whole numbers.
+            folder: that exists.
+            nodes: of the graph that it was written from.
+
+        Returns:
+            Whether it was written; if not, the mix must be written from its own graph.
+        """
+        return False
 
     @abstractmethod
     def load(self, folder: Path, *, floats: str = "fp32", threads: int = 1, batch: int | None = None) -> Program:

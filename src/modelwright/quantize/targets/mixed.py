@@ -1,0 +1,104 @@
+"""Some layers of a quantized ONNX model put back into float, without the graph being written anew.
+
+What a mix of whole numbers and floats takes can then be measured in a second, where exporting it takes several.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from modelwright.errors import ExportError
+from modelwright.quantize.targets import qdq
+
+PREFIX = "node_"
+"""Before the graph's own name of a node, as torch.onnx writes it."""
+
+
+def put_back(file: Path, folder: Path, nodes: Collection[str]) -> None:
+    """Write into a folder the ONNX file with these nodes in float.
+
+    Raises:
+        ExportError: it has no such node.
+        OSError: the place cannot be written.
+    """
+    qdq.write_onnx(in_float(onnx.load(file), nodes), folder)
+
+
+def in_float(model: onnx.ModelProto, nodes: Collection[str]) -> onnx.ModelProto:
+    """A copy of the model in which these nodes of the graph read floats: what they read is not quantized any more.
+
+    Weights are what they are quantized to, as floats: near the layer's own, and as fast. An addition to such a layer's
+    output reads floats as well.
+
+    Args:
+        model: as `qdq.to_onnx` wrote it.
+        nodes: of the graph that it was written from.
+
+    Raises:
+        ExportError: the model has no such node.
+    """
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    makers = {name: node for node in made.graph.node for name in node.output}
+    constants = {one.name: one for one in made.graph.initializer}
+    wanted = {f"{PREFIX}{name}" for name in nodes}
+    known = {node.name for node in made.graph.node}
+    for missing in sorted(wanted - known):
+        way_out = "Write the mix from its own graph."
+        raise ExportError("the model must name its nodes as the graph does", value=missing, way_out=way_out)
+    floating = {name for node in made.graph.node if node.name in wanted for name in node.output}
+    for node in made.graph.node:
+        adds = node.op_type == "Add" and any(name in floating for name in node.input)
+        if node.name in wanted or adds:
+            for place, name in enumerate(node.input):
+                node.input[place] = _float(made, makers.get(name), makers, constants) or name
+    _drop_unread(made)
+    return made
+
+
+def _float(
+    model: onnx.ModelProto,
+    maker: onnx.NodeProto | None,
+    makers: dict[str, onnx.NodeProto],
+    constants: dict[str, onnx.TensorProto],
+) -> str:
+    """The float tensor behind one that is dequantized; "" where there is none."""
+    if maker is None or maker.op_type != "DequantizeLinear":
+        return ""
+    before = makers.get(maker.input[0])
+    if before is not None:
+        return before.input[0] if before.op_type == "QuantizeLinear" else ""
+    name = f"{maker.output[0]}_float"
+    if name not in constants and maker.input[0] in constants:
+        whole, scale = (numpy_helper.to_array(constants[given]) for given in maker.input[:2])
+        axis = next((one.i for one in maker.attribute if one.name == "axis"), 1)
+        shape = [1] * whole.ndim
+        if scale.ndim:
+            shape[axis] = -1
+        zero = numpy_helper.to_array(constants[maker.input[2]]) if len(maker.input) > 2 and maker.input[2] else 0
+        zero = np.reshape(zero, shape) if scale.ndim and np.ndim(zero) else zero
+        weight = (whole.astype(np.float32) - np.asarray(zero, np.float32)) * scale.reshape(shape)
+        made = helper.make_tensor(
+            name, onnx.TensorProto.FLOAT, weight.shape, weight.astype(np.float32).tobytes(), raw=True
+        )
+        model.graph.initializer.append(made)
+        constants[name] = made
+    return name if name in constants else ""
+
+
+def _drop_unread(model: onnx.ModelProto) -> None:
+    """Take out what nobody reads any more."""
+    outputs = {one.name for one in model.graph.output}
+    while True:
+        read = outputs | {name for node in model.graph.node for name in node.input}
+        dead = [node for node in model.graph.node if not any(name in read for name in node.output)]
+        if not dead:
+            break
+        for node in dead:
+            model.graph.node.remove(node)
+    unread = [one for one in model.graph.initializer if one.name not in read]
+    for one in unread:
+        model.graph.initializer.remove(one)
