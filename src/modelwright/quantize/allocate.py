@@ -53,7 +53,7 @@ def allocate(
     Args:
         noise: group -> mean squared error of the outputs if it alone is quantized.
         floats: what the rest may compute in.
-        measure: asked once for each mix.
+        measure: asked once for each mix; infinity for one that cannot be made.
         floor: floats -> noise of these floats themselves.
         more: whether there is time for another measurement.
     """
@@ -63,7 +63,7 @@ def allocate(
         search.look(empty, kind)
         search.look(full, kind)
     for start in (full, empty):
-        corners = [mix for mix in search.mixes.values() if mix.integer == start]
+        corners = [mix for mix in search.mixes.values() if mix.integer == start and mix.latency_s < math.inf]
         if corners:
             search.descend(min(corners, key=lambda mix: mix.latency_s))
     return tuple(search.mixes.values())
@@ -73,6 +73,8 @@ def front(mixes: Sequence[Mix]) -> tuple[Mix, ...]:
     """The mixes that no other is both faster and less noisy than, the fastest first."""
     found: list[Mix] = []
     for mix in sorted(mixes, key=lambda one: (one.latency_s, one.noise)):
+        if mix.latency_s == math.inf:
+            break
         if not found or mix.noise < found[-1].noise:
             found.append(mix)
     return tuple(found)

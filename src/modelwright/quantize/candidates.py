@@ -1,6 +1,7 @@
 """A recipe tried: the artifact made and loaded, its outputs judged, its kernels read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -11,19 +12,32 @@ from torch import fx
 
 from modelwright.clock import Clock
 from modelwright.errors import ExportError, ModelwrightError, RecordError
+from modelwright.quantize.graph import kind_of
 from modelwright.quantize.judging import Judge
-from modelwright.quantize.targets.target import Program, Target, integer_share
-from modelwright.records import Kernel, Quantization, QuantizedCandidate, from_json, to_json, write_whole
-from modelwright.store import whole_folder
+from modelwright.quantize.prepare import quantized_layers
+from modelwright.quantize.profile import Profile
+from modelwright.quantize.targets.target import Program, Target, integer_share, reason
+from modelwright.records import File, Kernel, Quantization, QuantizedCandidate, from_json, to_json, write_whole
+from modelwright.store import check_files, file_of, whole_folder
 
 FILE = "candidate.json"
+ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """A candidate on disk: what is known of it, and the kernels that ran."""
+    """A candidate on disk.
+
+    Attributes:
+        candidate: what is known of it.
+        kernels: that ran.
+        origin: digest of what it was made from and judged on.
+        files: of the artifact, with their digests.
+    """
 
     candidate: QuantizedCandidate
     kernels: tuple[Kernel, ...] = ()
+    origin: str = ""
+    files: tuple[File, ...] = ()
 
 
 @final
@@ -34,32 +48,40 @@ class Workshop:
     Attributes:
         target: writes and runs them.
         folder: of all candidates, a folder each.
+        graph: the network in float.
         example: inputs of two samples or more.
         judge: holds them against the float network.
         clock: times the work.
         batch: samples a call.
         threads: of the CPU.
         allow_float: whether a candidate may stand though weighted operators fell back to float.
+        origin: digest of all else that candidates are made from; those of another are not taken for one's own.
     """
 
     target: Target
     folder: Path
+    graph: fx.GraphModule
     example: tuple[torch.Tensor, ...]
     judge: Judge
     clock: Clock
     batch: int = 1
     threads: int = 1
     allow_float: bool = False
+    origin: str = ""
 
     def held(self, name: str, recipe: Quantization) -> Tried | None:
-        """What an earlier run found of a candidate, if it was made by the same recipe; failures are tried again."""
+        """What an earlier run found of a candidate, if it was made by the same recipe from the same; else None.
+
+        What failed, or is not whole any more, is made again.
+        """
         file = self.folder / name / FILE
         try:
             tried = from_json(file.read_bytes(), Tried, where=str(file))
+            check_files(file.parent, tried.files)
         except (OSError, RecordError):
             return None
-        same = tried.candidate.recipe == recipe and tried.candidate.state == "finished"
-        return tried if same else None
+        same = tried.origin == self.origin and tried.candidate.recipe == recipe
+        return tried if same and (self.allow_float or not tried.candidate.notes) else None
 
     def make(self, name: str, recipe: Quantization, graph: Callable[[], fx.GraphModule]) -> Tried:
         """Write, load and judge a candidate; whatever its own fault is becomes the reason why it failed.
@@ -68,10 +90,14 @@ class Workshop:
             name: of its folder.
             recipe: that it is made by.
             graph: makes what the target writes.
+
+        Raises:
+            OSError: the place cannot be written, which is no candidate's fault.
         """
         begun = self.clock.seconds()
         try:
-            return self._made(name, recipe, graph, begun)
+            with _blamed(name):
+                return self._made(name, recipe, graph, begun)
         except ModelwrightError as failure:
             return Tried(QuantizedCandidate(name, recipe, "failed", str(failure), seconds=self.clock.seconds() - begun))
 
@@ -89,7 +115,7 @@ class Workshop:
             program = self.target.load(part, floats=recipe.floats, threads=self.threads, batch=self.batch)
             judged, kernels = self.judge(program), program.kernels()
             share = integer_share(kernels)
-            word = fallback(recipe, kernels)
+            word = fallback(kernels, left_in_float(self.graph, recipe, self.target.profile))
             if word and not self.allow_float:
                 way_out = "Leave these layers in float, or allow it."
                 raise ExportError(
@@ -109,16 +135,40 @@ class Workshop:
                     notes=(word,) if word else (),
                 ),
                 kernels,
+                self.origin,
+                tuple(file_of(file) for file in files),
             )
             write_whole(part / FILE, to_json(tried))
         return tried
 
 
-def fallback(recipe: Quantization, kernels: Sequence[Kernel]) -> str:
-    """A word on convolutions and products that ran in float though nothing asked for that; "" where there are none."""
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """What torch or a runtime raises is the candidate's own fault; want of room is not."""
+    try:
+        yield
+    except (ModelwrightError, OSError):
+        raise
+    except Exception as failure:  # they raise what they like
+        raise ExportError(f"the candidate must be one that can be made ({reason(failure)})", where=name) from failure
+
+
+def left_in_float(graph: fx.GraphModule, recipe: Quantization, profile: Profile) -> int:
+    """How many convolutions and products of a graph a recipe leaves in float on a target; an attention has two."""
+    nodes: list[fx.Node] = list(graph.graph.nodes)
+    every = sum((kind_of(node) is not None) + 2 * (node.target == ATTENTION) for node in nodes)
+    return every - len(quantized_layers(graph, recipe, profile))
+
+
+def fallback(kernels: Sequence[Kernel], wanted: int) -> str:
+    """A word on convolutions and products that ran in float though nothing asked for that; "" where there are none.
+
+    Args:
+        kernels: as the runtime runs them.
+        wanted: how many were to run in float.
+    """
     fallen = [kernel.name for kernel in kernels if kernel.weighted and not kernel.integer]
-    wanted = sum(numbers != "int8" for numbers in recipe.layers.values())
-    if recipe.kind == "float" or len(fallen) <= wanted:
+    if len(fallen) <= wanted:
         return ""
     shown = ", ".join(fallen[:5]) + (", ..." if len(fallen) > 5 else "")
     return f"{len(fallen)} convolutions and products run in float, {wanted} were to: {shown}"

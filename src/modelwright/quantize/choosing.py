@@ -29,7 +29,7 @@ def verdict(candidates: Sequence[QuantizedCandidate], chosen: QuantizedCandidate
     floats = [one for one in candidates if one.recipe.kind == "float" and one.latency_s is not None]
     plain = next((one for one in floats if one.recipe.floats == "fp32"), None)
     if chosen is None or chosen.latency_s is None:
-        return f"No candidate keeps {max_drop:.1%} of the accuracy lost: do not quantize, or allow more."
+        return f"No candidate loses {max_drop:.2%} of accuracy at most: do not quantize, or allow more."
     speed = f", {plain.latency_s / chosen.latency_s:.2f}x as fast as fp32" if plain and plain.latency_s else ""
     cost = f" It loses {chosen.drop:.2%} of accuracy" if chosen.drop is not None else " Its accuracy is not known"
     if chosen.drop_interval is not None:
@@ -39,7 +39,7 @@ def verdict(candidates: Sequence[QuantizedCandidate], chosen: QuantizedCandidate
     if chosen.recipe.kind == "float":
         others = [one for one in candidates if one.recipe.kind != "float" and allowed(one, max_drop)]
         why = (
-            "is faster than every integer candidate that keeps the accuracy" if others else "is what keeps the accuracy"
+            "is as fast as every integer candidate that keeps the accuracy" if others else "is what keeps the accuracy"
         )
         return f"Do not quantize: {chosen.name} {why}: {took}.{cost}."
     return f"{chosen.name}: {took}.{cost}."

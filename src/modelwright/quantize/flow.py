@@ -4,6 +4,8 @@ Source: Wu et al., 2020, arXiv 2004.09602, section 6: calibrate in several ways;
 much; train with quantization simulated where that does, too. What is added: every mix is timed as a whole graph.
 """
 
+import copy
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +16,7 @@ import torch
 from torch import fx, nn
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 
-from modelwright.errors import ModelwrightError
+from modelwright.errors import ExportError, ModelwrightError
 from modelwright.quantize.allocate import allocate, front
 from modelwright.quantize.candidates import Tried, Workshop
 from modelwright.quantize.graph import capture
@@ -53,25 +55,32 @@ class Flow:
     Attributes:
         subject, wishes, site: what is asked for.
         workshop: makes candidates.
-        graph: the network as it was captured.
+        begun: when, on the site's clock.
         tried: candidates so far, by name.
         sensitivities: of layers.
         notes: what the reader must know.
+        earlier_s: seconds that earlier runs took for candidates that are taken from there.
     """
 
     subject: Subject
     wishes: Wishes
     site: Site
     workshop: Workshop
-    graph: fx.GraphModule
     begun: float
     tried: dict[str, Tried] = field(default_factory=dict)
     sensitivities: tuple[Sensitivity, ...] = ()
     notes: list[str] = field(default_factory=list)
-    _prepared: dict[str, Prepared] = field(default_factory=dict)
+    earlier_s: float = 0.0
+    _changed: dict[tuple[str, ...], fx.GraphModule] = field(default_factory=dict)
+    _prepared: dict[tuple[str, ...], Prepared] = field(default_factory=dict)
+    _alone: dict[tuple[str, ...], Prepared] = field(default_factory=dict)
 
     def walk(self) -> None:
-        """All steps, as long as there is time."""
+        """All steps, as long as there is time.
+
+        Raises:
+            ExportError: the target cannot run the float network.
+        """
         self.floats()
         self.calibrations()
         best = self.best()
@@ -88,7 +97,10 @@ class Flow:
     def floats(self) -> None:
         """The network as it is, in every kind of floats that the target has."""
         for kind in self.workshop.target.profile.floats:
-            self.attempt(str(kind), Quantization(kind="float", floats=kind), lambda: self.graph)  # type: ignore[arg-type]
+            self.attempt(str(kind), Quantization(kind="float", floats=kind), lambda: self.workshop.graph)  # type: ignore[arg-type]
+        plain = self.tried["fp32"].candidate
+        if plain.state != "finished":
+            raise ExportError("the target must run the float network", where=self.wishes.target, value=plain.reason)
 
     def calibrations(self) -> None:
         """Everything in whole numbers, with ranges found in several ways."""
@@ -99,28 +111,18 @@ class Flow:
 
     def techniques(self, recipe: Quantization) -> None:
         """What makes a network lose less, one after the other, until it is enough."""
-        batches = list(self.batches())
-        for name, apply in TECHNIQUES.items():
+        for name in TECHNIQUES:
             if not self.time():
                 return
             better = msgspec.structs.replace(recipe, techniques=(name,))
-
-            def made(better: Quantization = better, apply: Callable[..., tuple[str, ...]] = apply) -> fx.GraphModule:
-                changed = self.fresh()
-                self.notes.extend(apply(changed, better, batches))
-                prepared = prepare(changed, better, self.workshop.target.profile)
-                calibrate(prepared, batches)
-                return convert(prepared)
-
-            if self.enough(self.attempt(f"int8-{name}", better, made).candidate):
+            if self.enough(self.attempt(f"int8-{name}", better, partial(self._calibrated, better)).candidate):
                 return
 
     def suffer(self, recipe: Quantization) -> None:
         """Which layers lose most: one at a time, growing sets, pairs of the worst."""
         if not self.time():
             return
-        prepared = prepare(self.graph, recipe, self.workshop.target.profile, share=False)
-        calibrate(prepared, self.batches())
+        prepared = self._by_layer(recipe)
         judge = self.workshop.judge
 
         def report(done: int, total: int, name: str) -> None:
@@ -140,7 +142,7 @@ class Flow:
         if len(layers) < 2 or not self.time():
             return
         full = f"int8-{recipe.techniques[0] if recipe.techniques else recipe.calibration}"
-        stand = Stand(self.workshop, self.graph, self.subject.judged.inputs[: self.workshop.batch], full)
+        stand = Stand(self.workshop, self.subject.judged.inputs[: self.workshop.batch], full)
         profile, nodes = self.workshop.target.profile, {one.name: one.node for one in whole.layers}
         done = 0
 
@@ -154,7 +156,13 @@ class Flow:
             done += 1
             wanted = mixed(integer, floats)
             left = [nodes[name] for name in wanted.layers]
-            return stand.seconds(left, floats, partial(self._part, wanted) if integer else lambda: self.graph)
+            try:
+                return stand.seconds(
+                    left, floats, partial(self._part, wanted) if integer else lambda: self.workshop.graph
+                )
+            except ModelwrightError as failure:
+                self.notes.append(f"A mix could not be timed: {failure}")
+                return math.inf
 
         able = [name for name in profile.floats if self.tried[name].candidate.state == "finished"]
         floor = {name: self._float_noise(name) for name in able}
@@ -178,7 +186,9 @@ class Flow:
     def attempt(self, name: str, recipe: Quantization, graph: Callable[[], fx.GraphModule]) -> Tried:
         """A candidate, made now unless an earlier run has made it."""
         self.site.tell("candidates", len(self.tried), 0, name)
-        self.tried[name] = self.workshop.held(name, recipe) or self.workshop.make(name, recipe, graph)
+        held = self.workshop.held(name, recipe)
+        self.earlier_s += held.candidate.seconds if held else 0.0
+        self.tried[name] = held or self.workshop.make(name, recipe, graph)
         return self.tried[name]
 
     def best(self) -> QuantizedCandidate | None:
@@ -205,19 +215,37 @@ class Flow:
         """Samples that ranges are found on."""
         return self.subject.calibration.batches(BATCH)
 
-    def fresh(self) -> fx.GraphModule:
-        """The network captured anew, to be changed."""
-        return capture(self.subject.whole(self.subject.network), self.workshop.example)
+    def changed(self, recipe: Quantization) -> fx.GraphModule:
+        """The graph in float, as the recipe's techniques leave it."""
+        if not recipe.techniques:
+            return self.workshop.graph
+        key = (recipe.calibration, *recipe.techniques)
+        if key not in self._changed:
+            made, batches = copy.deepcopy(self.workshop.graph), list(self.batches())
+            for name in recipe.techniques:
+                self.notes.extend(TECHNIQUES[name](made, _all_of(recipe), batches))
+            self._changed[key] = made
+        return self._changed[key]
 
     def prepared(self, recipe: Quantization) -> Prepared:
-        """The graph prepared and calibrated, once for each calibration."""
-        if recipe.calibration not in self._prepared:
-            made = prepare(self.graph, recipe, self.workshop.target.profile)
+        """The graph prepared with everything in whole numbers, and calibrated; once for each calibration."""
+        key = (recipe.calibration, *recipe.techniques)
+        if key not in self._prepared:
+            made = prepare(self.changed(recipe), _all_of(recipe), self.workshop.target.profile)
             calibrate(
                 made, self.batches(), lambda seen: self.site.tell("calibrate", seen, len(self.subject.calibration))
             )
-            self._prepared[recipe.calibration] = made
-        return self._prepared[recipe.calibration]
+            self._prepared[key] = made
+        return self._prepared[key]
+
+    def _by_layer(self, recipe: Quantization) -> Prepared:
+        """The same with quantization that can be switched for each layer by itself."""
+        key = (recipe.calibration, *recipe.techniques)
+        if key not in self._alone:
+            made = prepare(self.changed(recipe), _all_of(recipe), self.workshop.target.profile, share=False)
+            calibrate(made, self.batches())
+            self._alone[key] = made
+        return self._alone[key]
 
     def _calibrated(self, recipe: Quantization) -> fx.GraphModule:
         """The graph in whole numbers."""
@@ -226,13 +254,11 @@ class Flow:
     def _part(self, recipe: Quantization) -> fx.GraphModule:
         """The graph with some layers in whole numbers, by the ranges of all."""
         profile = self.workshop.target.profile
-        return convert(restrict(self.prepared(recipe), self.graph, recipe, profile))
+        return convert(restrict(self.prepared(recipe), self.changed(recipe), recipe, profile))
 
     def _noise(self, recipe: Quantization, sets: dict[str, tuple[str, ...]]) -> dict[str, float]:
         """What each group by itself adds to the outputs' mean squared error."""
-        prepared = prepare(self.graph, recipe, self.workshop.target.profile, share=False)
-        calibrate(prepared, self.batches())
-        told = sensitivities(prepared, self.workshop.judge, sets.values())
+        told = sensitivities(self._by_layer(recipe), self.workshop.judge, sets.values())
         return {name: one.mse for name, one in zip(sets, told, strict=True)}
 
     def _float_noise(self, name: str) -> float:
@@ -252,10 +278,6 @@ class Flow:
         return capture(self.subject.whole(made), self.workshop.example, fold=False)
 
 
-def failed(flow: Flow) -> ModelwrightError | None:
-    """Why there is nothing to compare with: the float network itself could not be made."""
-    plain = flow.tried.get("fp32")
-    if plain is not None and plain.candidate.state == "finished":
-        return None
-    reason = plain.candidate.reason if plain else "there was no time"
-    return ModelwrightError("the float network must run on the target", where=flow.wishes.target, value=reason)
+def _all_of(recipe: Quantization) -> Quantization:
+    """The recipe with everything in whole numbers."""
+    return msgspec.structs.replace(recipe, kind="static", layers={}, floats="fp32", tuning=None)

@@ -1,5 +1,6 @@
 """From a module to a graph whose layers can be quantized one by one."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from modelwright.errors import SettingError, TraceError
 
 aten = torch.ops.aten
 
-CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
+CONVOLUTIONS = (
+    aten.conv1d.default, aten.conv2d.default, aten.conv3d.default,
+    aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding,
+)  # fmt: skip
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
 LINEARS = (aten.linear.default,)
 PRODUCTS = (aten.matmul.default, aten.bmm.default)
@@ -49,7 +53,7 @@ def capture(
     """The module as a graph of operators, in evaluation mode, its batch normalisations folded into convolutions.
 
     Args:
-        module: left as it is, but for its mode.
+        module: left as it is; the graph has weights of its own.
         inputs: an example, first axis the samples; two or more of them, as one would be taken for a constant.
         dynamic: whether the number of samples may differ later.
         fold: whether batch normalisation goes into the convolution before it (Jacob et al., 2017, arXiv 1712.05877).
@@ -71,7 +75,7 @@ def capture(
         raise TraceError(rule, where=type(module).__name__, value=_first_line(failure), way_out=way_out) from failure
     finally:
         module.train(mode)
-    graph = exported.module()
+    graph = copy.deepcopy(exported.module())  # torch's shares its parameters with the module
     if not isinstance(graph, fx.GraphModule):
         raise TraceError("the captured module must be a graph", where=type(module).__name__, value=type(graph).__name__)
     if fold:

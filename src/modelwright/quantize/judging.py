@@ -11,6 +11,8 @@ from modelwright.quantize.numerics import mse, sqnr_db
 from modelwright.quantize.statistics import drop_interval
 from modelwright.records.quantization import Interval
 
+MOST_DB = 320.0
+"""What stands for infinite decibels, which JSON cannot hold: no two float64 that differ are as near."""
 Call = Callable[[torch.Tensor], Any]
 """A network: from a batch of samples to logits."""
 
@@ -85,7 +87,7 @@ class Judge:
         if found.shape != self.reference.shape:
             rule, way_out = "both networks must say as much", "Compare a network with its own float form."
             raise SettingError(rule, where="logits", value=tuple(found.shape), way_out=way_out)
-        told = sqnr_db(self.reference, found), mse(self.reference, found)
+        told = decibels(self.reference, found), mse(self.reference, found)
         if self.samples.labels is None or self.right is None:
             return Judged(*told)
         right = found.argmax(-1) == self.samples.labels
@@ -113,6 +115,20 @@ class Judged:
 
 
 def logits(network: Call, samples: Samples, batch: int = 64) -> torch.Tensor:
-    """What a network says about each sample: float32 of (N, classes)."""
+    """What a network says about each sample: float32 of (N, classes).
+
+    Raises:
+        SettingError: it says something that is no finite number.
+    """
     with torch.no_grad():
-        return torch.cat([network(*given).float() for given in samples.batches(batch)])
+        found = torch.cat([network(*given).float() for given in samples.batches(batch)])
+    if not bool(torch.isfinite(found).all()):
+        first = int((~torch.isfinite(found)).flatten(1).any(1).nonzero()[0])
+        way_out = "Look for NaN or infinity in the network's weights."
+        raise SettingError("what a network says must be finite numbers", where=f"sample {first}", way_out=way_out)
+    return found
+
+
+def decibels(reference: torch.Tensor, other: torch.Tensor) -> float:
+    """Signal to quantization noise as records have it: between -320 and 320 dB."""
+    return max(-MOST_DB, min(MOST_DB, sqnr_db(reference, other)))

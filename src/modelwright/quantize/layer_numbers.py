@@ -8,7 +8,8 @@ from torch import fx
 from torchao.quantization.pt2e import FakeQuantize
 
 from modelwright.quantize.graph import Layer, parameter
-from modelwright.quantize.numerics import histogram, sqnr_db
+from modelwright.quantize.judging import decibels
+from modelwright.quantize.numerics import histogram
 from modelwright.quantize.prepare import Batch, Prepared
 from modelwright.records import LayerNumbers
 
@@ -69,7 +70,7 @@ def _numbers(layer: Layer, prepared: Prepared, graph: fx.GraphModule, given: tor
         weighted = {
             "weights": told,
             "weights_after": histogram(rounded, ends=ends),
-            "weights_sqnr_db": sqnr_db(weight, rounded),
+            "weights_sqnr_db": decibels(weight, rounded),
         }
     return LayerNumbers(
         layer.name,
@@ -77,7 +78,7 @@ def _numbers(layer: Layer, prepared: Prepared, graph: fx.GraphModule, given: tor
         layer.macs,
         before,
         histogram(after, ends=(before.low, before.high)),
-        sqnr_db(flat, after),
+        decibels(flat, after),
         beyond,
         **weighted,
     )

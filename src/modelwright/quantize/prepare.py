@@ -243,7 +243,7 @@ def _spec(
 def _switches(graph: fx.GraphModule, chosen: Sequence[Layer]) -> dict[str, tuple[FakeQuantize, ...]]:
     """The fake quantizations that stand right before each layer."""
     nodes = {node.name: node for node in graph.graph.nodes}
-    parts = dict(graph.named_modules())
+    parts = _parts(graph)
     found = {}
     for layer in chosen:
         node = nodes.get(layer.node)
@@ -253,8 +253,13 @@ def _switches(graph: fx.GraphModule, chosen: Sequence[Layer]) -> dict[str, tuple
     return found
 
 
+def _parts(graph: fx.GraphModule) -> dict[str, Any]:
+    """Modules by all their names: those that are shared have several."""
+    return dict(graph.named_modules(remove_duplicate=False))
+
+
 def _simulations(graph: fx.GraphModule) -> list[fx.Node]:
-    parts = dict(graph.named_modules())
+    parts = _parts(graph)
     nodes = [node for node in graph.graph.nodes if node.op == "call_module"]
     return [node for node in nodes if isinstance(parts[str(node.target)], FakeQuantize)]
 

@@ -181,7 +181,7 @@ class _Trainee(nn.Module):
 
 def _switches(prepared: Prepared) -> dict[str, tuple[FakeQuantize, ...]]:
     """The fake quantizations right before each layer that is quantized."""
-    parts = dict(prepared.graph.named_modules())
+    parts = dict(prepared.graph.named_modules(remove_duplicate=False))  # shared ones have several names
     found: dict[str, tuple[FakeQuantize, ...]] = {}
     for node in prepared.graph.graph.nodes:
         if node.meta.get(_LAYER) in prepared.switches and kind_of(node) is not None:

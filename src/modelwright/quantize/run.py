@@ -1,20 +1,23 @@
 """A quantization from beginning to end: the walk, all candidates measured in turns, the choice, the artifact."""
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import msgspec
 import torch
+from torch import fx
 
 from modelwright.networks.measuring.machine import describe
 from modelwright.quantize import TARGETS
 from modelwright.quantize.artifact import hand_over
 from modelwright.quantize.candidates import Tried, Workshop
 from modelwright.quantize.choosing import choose, verdict
-from modelwright.quantize.flow import Flow, failed
+from modelwright.quantize.flow import Flow
 from modelwright.quantize.graph import capture
 from modelwright.quantize.judging import Judge, Samples
 from modelwright.quantize.layer_numbers import layer_numbers
+from modelwright.quantize.observers.choice import observers
 from modelwright.quantize.settings import FINDINGS, Site, Wishes
 from modelwright.quantize.subject import Subject
 from modelwright.quantize.targets.target import Target
@@ -40,30 +43,48 @@ def quantize_for(subject: Subject, wishes: Wishes, site: Site) -> QuantizationFi
     begun = site.clock.seconds()
     target: Target = targets[wishes.target]()
     target.check()
-    module = subject.whole(subject.network).eval()
+    for name in wishes.calibrations:
+        observers[name]
+    module = subject.whole(subject.network)
     example = (subject.calibration.inputs[:2],)
     graph = capture(module, example)
     judge = _judge(graph, subject.judged)
-    site.folder.mkdir(parents=True, exist_ok=True)
     shop = Workshop(
-        target, site.folder / "candidates", example, judge, site.clock, wishes.batch, site.threads, wishes.allow_float
+        target,
+        site.folder / "candidates",
+        graph,
+        example,
+        judge,
+        site.clock,
+        wishes.batch,
+        site.threads,
+        wishes.allow_float,
+        _origin(graph, subject, wishes),
     )
-    flow = Flow(subject, wishes, site, shop, graph, begun)
+    flow = Flow(subject, wishes, site, shop, begun)
     flow.walk()
-    failure = failed(flow)
-    if failure is not None:
-        raise failure
-    tried = _measured(flow)
+    findings = _findings(flow, _measured(flow))
+    chosen = next((one for one in findings.candidates if one.chosen), None)
+    if chosen is not None:
+        hand_over(findings, subject, shop.folder / chosen.name, site.folder / "artifact", site.clock)
+    site.folder.mkdir(parents=True, exist_ok=True)
+    write_whole(site.folder / FINDINGS, to_json(findings))
+    return findings
+
+
+def _findings(flow: Flow, tried: list[Tried]) -> QuantizationFindings:
+    """The choice among what was tried, and all that is to be told."""
+    subject, wishes, site, shop = flow.subject, flow.wishes, flow.site, flow.workshop
     chosen = choose([one.candidate for one in tried], wishes.max_drop)
     tried = [_with(one, chosen=chosen is not None and one.candidate.name == chosen.name) for one in tried]
     candidates = tuple(one.candidate for one in tried)
     kernels = next((one.kernels for one in tried if one.candidate.chosen), ())
     best = flow.best()
     batches = subject.calibration.batches(shop.judge.batch)
-    numbers = layer_numbers(flow.prepared(best.recipe), graph, batches) if best else ()
+    numbers = layer_numbers(flow.prepared(best.recipe), flow.changed(best.recipe), batches) if best else ()
     if subject.judged.labels is None:
         flow.notes.append("Samples have no labels: accuracy is agreement with the float network's own answers.")
-    findings = QuantizationFindings(
+    return QuantizationFindings(
         model=subject.name,
         target=wishes.target,
         data=subject.data,
@@ -77,13 +98,9 @@ def quantize_for(subject: Subject, wishes: Wishes, site: Site) -> QuantizationFi
         max_drop=wishes.max_drop,
         verdict=verdict(candidates, chosen, wishes.max_drop),
         device=_device(site),
-        seconds=site.clock.seconds() - begun,
+        seconds=site.clock.seconds() - flow.begun + flow.earlier_s,
         notes=tuple(dict.fromkeys(flow.notes)),
     )
-    write_whole(site.folder / FINDINGS, to_json(findings))
-    if chosen is not None:
-        hand_over(findings, subject, shop.folder / chosen.name, site.folder / "artifact", site.clock)
-    return findings
 
 
 def _judge(graph: Any, samples: Samples) -> Judge:
@@ -92,6 +109,19 @@ def _judge(graph: Any, samples: Samples) -> Judge:
     if samples.labels is not None:
         return judge
     return Judge(dataclasses.replace(samples, labels=judge.reference.argmax(-1)), judge.reference, judge.batch)
+
+
+def _origin(graph: fx.GraphModule, subject: Subject, wishes: Wishes) -> str:
+    """A digest of what candidates are made from and judged on, so that a run takes up only what is its own."""
+    told = hashlib.sha256(f"{wishes.target} {wishes.batch} {wishes.seed} {graph.code}".encode())
+    samples = (subject.calibration.inputs, subject.judged.inputs, subject.judged.labels)
+    for tensor in (*graph.state_dict().values(), *samples):
+        if tensor is not None:
+            told.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            told.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    if subject.training is not None:
+        told.update(subject.training.data.fingerprint.encode() + to_json(subject.training.recipe))
+    return told.hexdigest()
 
 
 def _measured(flow: Flow) -> list[Tried]:

@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Callable, Collection
 from functools import cached_property
+from pathlib import Path
 from typing import final
 
 import torch
 from torch import fx
 
+from modelwright.errors import ExportError
 from modelwright.networks.measuring.setting import Protocol
 from modelwright.quantize.candidates import Workshop
 from modelwright.quantize.targets.target import Program
@@ -23,13 +25,12 @@ class Stand:
 
     Args:
         workshop: its target, batch and threads.
-        graph: in float.
         given: samples of one call.
         full: name of the candidate that is all in whole numbers; the one that others are held against.
     """
 
-    def __init__(self, workshop: Workshop, graph: fx.GraphModule, given: torch.Tensor, full: str) -> None:
-        self.workshop, self.graph, self.given = workshop, graph, given
+    def __init__(self, workshop: Workshop, given: torch.Tensor, full: str) -> None:
+        self.workshop, self.given = workshop, given
         self.full = workshop.folder / full
 
     def seconds(self, nodes: Collection[str], floats: str, graph: Callable[[], fx.GraphModule]) -> float:
@@ -43,7 +44,7 @@ class Stand:
         place = self.workshop.folder / ".mix"
         place.mkdir(parents=True, exist_ok=True)
         try:
-            if not self.workshop.target.mix(self.full, place, nodes):
+            if not self._put_back(place, nodes):
                 self.workshop.target.write(graph(), self.workshop.example, place, floats=floats)
             shop = self.workshop
             program = shop.target.load(place, floats=floats, threads=shop.threads, batch=shop.batch)
@@ -51,6 +52,13 @@ class Stand:
             shutil.rmtree(place)
         taken = self._in_turns(program)
         return self._least * taken["mix"][0] / taken["full"][0]
+
+    def _put_back(self, place: Path, nodes: Collection[str]) -> bool:
+        """Whether the target could write the mix out of the one in whole numbers."""
+        try:
+            return self.workshop.target.mix(self.full, place, nodes)
+        except ExportError:  # operators are written under other names, or as several
+            return False
 
     @cached_property
     def _held(self) -> Program:

@@ -16,6 +16,8 @@ from modelwright.quantize.targets import qdq
 PREFIX = "node_"
 """Before the graph's own name of a node, as torch.onnx writes it."""
 
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
 
 def put_back(file: Path, folder: Path, nodes: Collection[str]) -> None:
     """Write into a folder the ONNX file with these nodes in float.
@@ -38,7 +40,7 @@ def in_float(model: onnx.ModelProto, nodes: Collection[str]) -> onnx.ModelProto:
         nodes: of the graph that it was written from.
 
     Raises:
-        ExportError: the model has no such node.
+        ExportError: the model has no such node, or it is no convolution and no product.
     """
     made = onnx.ModelProto()
     made.CopyFrom(model)
@@ -50,13 +52,31 @@ def in_float(model: onnx.ModelProto, nodes: Collection[str]) -> onnx.ModelProto:
         way_out = "Write the mix from its own graph."
         raise ExportError("the model must name its nodes as the graph does", value=missing, way_out=way_out)
     floating = {name for node in made.graph.node if node.name in wanted for name in node.output}
-    for node in made.graph.node:
-        adds = node.op_type == "Add" and any(name in floating for name in node.input)
-        if node.name in wanted or adds:
-            for place, name in enumerate(node.input):
-                node.input[place] = _float(made, makers.get(name), makers, constants) or name
+    layers = [layer for node in made.graph.node if node.name in wanted for layer in _layers(node, makers)]
+    adds = [one for one in made.graph.node if one.op_type == "Add" and any(name in floating for name in one.input)]
+    for node in (*layers, *adds):
+        for place, name in enumerate(node.input):
+            node.input[place] = _float(made, makers.get(name), makers, constants) or name
+            maker = makers.get(name)
+            if maker is not None and maker.op_type == "Transpose" and node.op_type in LAYERS:  # of a matrix of weights
+                maker.input[0] = _float(made, makers.get(maker.input[0]), {}, constants) or maker.input[0]
     _drop_unread(made)
     return made
+
+
+def _layers(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The convolution or product that a node is, or, of a linear layer written as a product and an addition, has.
+
+    Raises:
+        ExportError: it is and has none.
+    """
+    before = [makers[name] for name in node.input if name in makers] if node.op_type == "Add" else []
+    found = [one for one in (node, *before) if one.op_type in LAYERS]
+    if not found:
+        way_out = "Write the mix from its own graph."
+        rule = "the node must be a convolution or a product"
+        raise ExportError(rule, where=node.name, value=node.op_type, way_out=way_out)
+    return found
 
 
 def _float(
