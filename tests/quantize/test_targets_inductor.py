@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -93,6 +94,13 @@ def test_a_file_loads_where_nothing_of_torchao_was_imported_before(folder: Path)
         f"Inductor().load(Path({str(folder)!r}))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_nothing_in_the_file_tells_where_it_was_made(folder: Path) -> None:
+    with zipfile.ZipFile(folder / FILE) as archive:
+        content = b"".join(archive.read(name) for name in archive.namelist())
+    words = (Path(__file__).name, str(Path(__file__).parent), "site-packages")
+    assert [word for word in words if word.encode() in content] == []
 
 
 def test_a_broken_file_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
