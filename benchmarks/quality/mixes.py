@@ -64,7 +64,7 @@ class Case:
         target.check()
         self.graph = capture(module, (self.inputs[:2],))
         judge = Judge.of(self.graph, Samples(self.inputs), 16)
-        self.shop = Workshop(target, folder, (self.inputs[:2],), judge, CLOCK, 1, given.threads)
+        self.shop = Workshop(target, folder, self.graph, (self.inputs[:2],), judge, CLOCK, 1, given.threads)
         self.recipe = Quantization(
             weights=target.profile.weights, activations=target.profile.activations, calibration="mse"
         )
@@ -106,7 +106,7 @@ class Case:
         layers = {one.name: one.layers for one in groups(whole.layers)}
         nodes = {one.name: one.node for one in whole.layers}
         told = sensitivities(self.prepared(share=False), self.shop.judge, layers.values())
-        stand = Stand(self.shop, self.graph, self.inputs[:1], "int8 rest fp32")
+        stand = Stand(self.shop, self.inputs[:1], "int8 rest fp32")
         begun = CLOCK.seconds()
 
         def recipe_of(integer: frozenset[str], kind: str) -> Quantization:

@@ -27,6 +27,10 @@ CLIPS = (
 ADDS = (aten.add.Tensor, aten.add_.Tensor)
 PRODUCTS = (aten.mul.Tensor, aten.mul_.Tensor)
 AVERAGES = (aten.adaptive_avg_pool2d.default, aten.avg_pool2d.default, aten.mean.dim)
+GATES = (
+    aten.silu.default, aten.silu_.default, aten.hardswish.default, aten.hardswish_.default, aten.sigmoid.default,
+    aten.hardsigmoid.default, aten.hardsigmoid_.default,
+)  # fmt: skip
 PASSING = (
     aten.max_pool2d.default, aten.flatten.using_ints, aten.view.default, aten.reshape.default, aten.permute.default,
     aten.transpose.int, aten.squeeze.dim, aten.unsqueeze.default,
@@ -77,7 +81,8 @@ class Annotator(Quantizer):  # type: ignore[misc]  # torchao ships no types
         transposed = "transpose" in str(node.target)
         inputs[_node(node.args[1])] = activation if kind == "product" else self.weights(1 if transposed else 0)
         end = _end(node)
-        if not self.profile.outputs:
+        last = any(user.op == "output" for user in end.users)  # logits are wanted as floats
+        if not self.profile.outputs or last:
             self._mark(node, inputs)
         elif end is node:
             self._mark(node, inputs, activation)
@@ -105,7 +110,7 @@ class Annotator(Quantizer):  # type: ignore[misc]  # torchao ships no types
         if node.target in PASSING:
             first = given[0]
             self._mark(node, {first: activation}, SharedQuantizationSpec((first, node)))
-        elif node.target in AVERAGES or (node.target in PRODUCTS and len(given) == 2):
+        elif node.target in AVERAGES or node.target in GATES or (node.target in PRODUCTS and len(given) == 2):
             self._mark(node, dict.fromkeys(given, activation), activation)
 
     def _mark(
