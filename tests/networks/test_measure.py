@@ -349,11 +349,11 @@ def test_a_narrow_precision_computes_nearly_the_same_in_fewer_bits(precision: st
     torch.testing.assert_close(narrow.float(), result(), rtol=0.05, atol=0.05)
 
 
-def test_without_a_compiler_the_way_out_is_eager(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_the_way_out_is_eager() -> None:
     import torch._inductor.config as config
 
-    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
-    with pytest.raises(MeasurementError, match=r"must compile.*Take eager"):
+    lost = config.patch({"cpp.cxx": (None, "no-such-compiler")})  # what monkeypatch changes there stays hidden after it
+    with lost, pytest.raises(MeasurementError, match=r"must compile.*Take eager"):
         measure(tiny(4, execution="compiled"), QUICK)
 
 

@@ -118,11 +118,11 @@ def test_a_full_disk_leaves_nothing(
         assert list(disk.iterdir()) == []
 
 
-def test_a_missing_compiler_is_told_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+def test_a_missing_compiler_is_told_before_anything_is_done() -> None:
     torch._inductor.cpp_builder.cpp_compiler_search.cache_clear()
     try:
-        with pytest.raises(SettingError, match=r"inductor needs a C\+\+ compiler.*Install g\+\+"):
+        lost = torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)})
+        with lost, pytest.raises(SettingError, match=r"inductor needs a C\+\+ compiler.*Install g\+\+"):
             TARGET.check()
     finally:
         torch._inductor.cpp_builder.cpp_compiler_search.cache_clear()

@@ -14,7 +14,7 @@ from modelwright.search.objectives import check, keeps, limits, loss, losses, re
 
 COSTS = ("latency_s", "throughput_per_s", "peak_memory_bytes", "energy_j", "flops", "params")
 SHARE = st.floats(0.0, 1.0)
-AMOUNT = st.floats(1e-9, 1e12)
+AMOUNT = st.floats(1e-9, 1e12).map(lambda amount: float(f"{amount:.9g}"))  # logarithms tell these apart
 ACCURACY = Objective("accuracy", None, "training")
 
 
