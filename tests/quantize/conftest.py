@@ -1,6 +1,7 @@
 """A network of three layers for digits, trained in a second, and little measured."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -8,14 +9,18 @@ from torch import nn
 
 from modelwright.networks.measuring import Protocol
 from modelwright.quantize.judging import Samples
+from modelwright.quantize.run import quantize_for
+from modelwright.quantize.settings import Site, Wishes
 from modelwright.quantize.subject import Subject, Training
-from modelwright.records import DataCard, Recipe
+from modelwright.records import DataCard, QuantizationFindings, Recipe
 from modelwright.training import Data, Preprocess, dataset
 from modelwright.training.epoch import run_epoch
 from modelwright.training.progress import begin
 
 FLOAT = Recipe(epochs=3, batch=64, learning_rate=1e-2, crop=0.0, smoothing=0.0)
 LITTLE = Protocol(repetitions=3, warmup=1, minimum_s=1e-3, settle=0)
+
+Quantize = Callable[[Subject, Wishes, Site], QuantizationFindings]
 
 
 class Block(nn.Module):
@@ -47,11 +52,31 @@ class Whole(nn.Module):
         return logits
 
 
+@contextmanager
+def little_measured() -> Iterator[None]:
+    """Latencies are short and rough."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modelwright.quantize.stand.PROTOCOL", LITTLE)
+        patch.setattr("modelwright.quantize.timing.Protocol", lambda: LITTLE)
+        yield
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little is measured."""
-    monkeypatch.setattr("modelwright.quantize.stand.PROTOCOL", LITTLE)
-    monkeypatch.setattr("modelwright.quantize.timing.Protocol", lambda: LITTLE)
+def quick() -> Iterator[None]:
+    """Little is measured while the test runs."""
+    with little_measured():
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_quickly() -> Quantize:
+    """Quantizes with little measured."""
+
+    def run(subject: Subject, wishes: Wishes, site: Site) -> QuantizationFindings:
+        with little_measured():
+            return quantize_for(subject, wishes, site)
+
+    return run
 
 
 @pytest.fixture(scope="session")

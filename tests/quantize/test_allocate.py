@@ -1,5 +1,6 @@
 """Numbers dealt out to groups: on costs whose best mix is known, it is found; all is measured once, and in time."""
 
+import itertools
 import math
 
 import pytest
@@ -23,7 +24,7 @@ class Chain:
         self.asked.append((integer, floats))
         took = sum((self.whole if name in integer else self.floats)[name] for name in self.floats)
         names = list(self.floats)
-        turns = sum((one in integer) != (two in integer) for one, two in zip(names, names[1:], strict=False))
+        turns = sum((one in integer) != (two in integer) for one, two in itertools.pairwise(names))
         return (took + self.border * turns) * (1.0 if floats == "fp32" else 0.9)
 
 

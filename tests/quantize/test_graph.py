@@ -71,6 +71,14 @@ def test_the_module_stays_as_it_is_whatever_becomes_of_the_graph(zoo: nn.Module,
     assert torch.equal(graphs[1](PIXELS), said)
 
 
+def test_parts_in_different_modes_stay_so(zoo: nn.Module) -> None:
+    """As a trained network inside of a new module that puts preprocessing before it."""
+    around = nn.Sequential(zoo.eval())
+    capture(around, (PIXELS,))
+    assert around.training
+    assert not zoo.training
+
+
 def test_layers_are_known_by_their_modules_paths_in_running_order(zoo: nn.Module) -> None:
     graph = capture(zoo, (PIXELS,))
     found = layers(graph)

@@ -269,6 +269,7 @@ class Flow:
     def _learned(self, recipe: Quantization, training: Training) -> fx.GraphModule:
         see, images = training.see, self.subject.calibration
         graph = capture(self.subject.network, (see(images.inputs[:2]),), fold=False)
+        graph.requires_grad_(True)  # the network may have been frozen for use
         prepared = prepare_training(graph, recipe, self.workshop.target.profile)
         calibrate(prepared, ((see(given),) for (given,) in images.batches(BATCH)))
         run = Run(threads=self.site.threads, clock=self.site.clock)

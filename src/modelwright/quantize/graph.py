@@ -66,7 +66,7 @@ def capture(
         way_out = "Give two samples, or fix their number."
         raise SettingError("a dynamic number of samples needs an example of two", where="inputs", way_out=way_out)
     shapes = tuple({0: Dim.DYNAMIC} for _ in inputs) if dynamic else None
-    mode = module.training
+    modes = {part: part.training for part in module.modules()}
     try:
         exported = torch.export.export(module.eval(), inputs, dynamic_shapes=shapes)
     except Exception as failure:  # torch raises what it likes
@@ -74,7 +74,8 @@ def capture(
         way_out = "Read why; `parts` captures what can be captured of it."
         raise TraceError(rule, where=type(module).__name__, value=_first_line(failure), way_out=way_out) from failure
     finally:
-        module.train(mode)
+        for part, mode in modes.items():
+            part.training = mode
     graph = copy.deepcopy(exported.module())  # torch's shares its parameters with the module
     if not isinstance(graph, fx.GraphModule):
         raise TraceError("the captured module must be a graph", where=type(module).__name__, value=type(graph).__name__)

@@ -43,6 +43,8 @@ _WHOLE = {
     "QLinearConv", "QLinearMatMul",
 }  # fmt: skip
 _NUMBERS = {"int8": "i8", "uint8": "u8"}
+_OPTIMIZERS_OFF = ["WeightBiasQuantization"]
+"""It quantizes float weights of its own accord where input and output are quantized: of layers left in float, too."""
 
 
 @final
@@ -126,7 +128,9 @@ class OrtProgram(Program):
         if optimized is not None:
             options.optimized_model_filepath = str(optimized)
         try:
-            return onnxruntime.InferenceSession(self._file, options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(
+                self._file, options, providers=["CPUExecutionProvider"], disabled_optimizers=_OPTIMIZERS_OFF
+            )
         except Exception as failure:  # the runtime's errors have no common class but this
             raise broken(self._file, failure) from failure
 
