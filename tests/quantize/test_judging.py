@@ -37,6 +37,16 @@ def test_what_differs_is_counted_by_hand() -> None:
     assert judged.sqnr_db == pytest.approx(10 * math.log10(50 * 16 / (5 * 64)))
 
 
+def test_a_drop_that_is_just_allowed_is_no_more_than_that() -> None:
+    """In floats 0.93 - 0.925 is more than 0.005."""
+    many = Samples(torch.eye(2).repeat(1000, 1), torch.arange(2).repeat(1000))
+    before, after = (torch.arange(2000)[:, None] < wrong for wrong in (140, 150))
+    judged = Judge.of(lambda given: torch.where(before, 1 - given, given), many, 2000)(
+        lambda given: torch.where(after, 1 - given, given)
+    )
+    assert judged.drop == 0.005
+
+
 def test_without_labels_only_noise_is_told() -> None:
     judged = Judge.of(itself, Samples(LOGITS))(lambda given: given * 0.9)
     assert (judged.accuracy, judged.drop, judged.drop_interval) == (None, None, None)

@@ -28,6 +28,8 @@ from modelwright.quantize.techniques.bias_correction import correct_biases
 from modelwright.records import WEIGHTS, Quantization, QuantizationFindings, from_json
 
 Quantize = Callable[[Subject, Wishes, Site], QuantizationFindings]
+Ended = tuple[QuantizationFindings, Path, list[str]]
+"""What was found, the folder, and the stages that were told."""
 TARGETS = {"openvino": OpenVino(), "onnxruntime": OnnxRuntime()}
 LAYERS = ["network.stem", "network.inner", "network.head"]
 
@@ -39,20 +41,17 @@ def wishes(target: str = "onnxruntime", **more: object) -> Wishes:
 @pytest.fixture(scope="module", params=list(TARGETS))
 def ended(
     request: pytest.FixtureRequest, subject: Subject, run_quickly: Quantize, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[QuantizationFindings, Path]:
-    folder = tmp_path_factory.mktemp(request.param)
+) -> Ended:
+    folder, told = tmp_path_factory.mktemp(request.param), list[str]()
+    site = Site(folder, report=lambda step: told.append(step.stage))
     try:
-        return run_quickly(subject, wishes(request.param), Site(folder)), folder
+        return run_quickly(subject, wishes(request.param), site), folder, told
     except SettingError as failure:
         pytest.skip(str(failure))
 
 
-def without_times(findings: QuantizationFindings) -> list[tuple[object, ...]]:
-    return [(one.name, one.recipe, one.accuracy, one.sqnr_db, one.integer_share) for one in findings.candidates]
-
-
-def test_findings_tell_all_of_it(ended: tuple[QuantizationFindings, Path], subject: Subject) -> None:
-    found, folder = ended
+def test_findings_tell_all_of_it(ended: Ended, subject: Subject) -> None:
+    found, folder, _ = ended
     assert from_json((folder / FINDINGS).read_bytes(), QuantizationFindings) == found
     assert (found.model, found.data, found.calibrated, found.judged, found.batch) == ("block", "digits", 64, 120, 1)
     by_name = {one.name: one for one in found.candidates}
@@ -76,14 +75,14 @@ def test_findings_tell_all_of_it(ended: tuple[QuantizationFindings, Path], subje
     assert found.notes == ()
 
 
-def test_a_mix_computes_in_the_numbers_that_its_recipe_names(ended: tuple[QuantizationFindings, Path]) -> None:
+def test_a_mix_computes_in_the_numbers_that_its_recipe_names(ended: Ended) -> None:
     for one in ended[0].candidates:
         if one.state == "finished" and one.recipe.kind == "static":
             assert one.integer_share == pytest.approx(1 - len(one.recipe.layers) / 3)
 
 
-def test_what_was_chosen_is_handed_over_and_runs(ended: tuple[QuantizationFindings, Path], subject: Subject) -> None:
-    found, folder = ended
+def test_what_was_chosen_is_handed_over_and_runs(ended: Ended, subject: Subject) -> None:
+    found, folder, _ = ended
     [chosen] = [one for one in found.candidates if one.chosen]
     assert chosen.name in found.verdict
     again = choose(found.candidates, found.max_drop)
@@ -96,7 +95,7 @@ def test_what_was_chosen_is_handed_over_and_runs(ended: tuple[QuantizationFindin
     assert not {name for name in left if name.endswith(".part") or name == ".mix"}
 
 
-def test_the_network_is_what_it_was(ended: tuple[QuantizationFindings, Path], subject: Subject) -> None:
+def test_the_network_is_what_it_was(ended: Ended, subject: Subject) -> None:
     assert not any(module.training for module in subject.network.modules())
     assert not any(weight.requires_grad for weight in subject.network.parameters())
     assert ended[0].candidates[0].accuracy == pytest.approx(
@@ -107,13 +106,13 @@ def test_the_network_is_what_it_was(ended: tuple[QuantizationFindings, Path], su
 
 
 def test_a_second_run_takes_what_is_there_and_counts_its_time(
-    ended: tuple[QuantizationFindings, Path],
+    ended: Ended,
     subject: Subject,
     run_quickly: Quantize,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found, folder = ended
+    found, folder, _ = ended
     copied = shutil.copytree(folder, tmp_path / "copied")
 
     def never(*_: object, **__: object) -> None:
@@ -155,7 +154,9 @@ def test_where_calibration_and_techniques_lose_too_much_it_is_trained(
     monkeypatch.setattr("modelwright.quantize.targets.onnxruntime.OnnxRuntime", lambda: OnnxRuntime(low))
     assert subject.training is not None
     eager = dataclasses.replace(
-        subject.training, recipe=msgspec.structs.replace(subject.training.recipe, epochs=20, learning_rate=0.3)
+        subject.training,
+        data=subject.training.data.subset(400, 50),
+        recipe=msgspec.structs.replace(subject.training.recipe, epochs=20, learning_rate=0.3),
     )
     before = {name: value.clone() for name, value in subject.network.state_dict().items()}
     found = run_quickly(dataclasses.replace(subject, training=eager), wishes(max_drop=0.0, batch=16), Site(tmp_path))
@@ -194,9 +195,9 @@ def test_without_labels_the_float_networks_answers_stand_for_them(
     subject: Subject, run_quickly: Quantize, tmp_path: Path
 ) -> None:
     unlabelled = dataclasses.replace(subject, judged=Samples(subject.judged.inputs), training=None)
-    found = run_quickly(unlabelled, wishes(), Site(tmp_path))
+    found = run_quickly(unlabelled, wishes(budget_s=1e-9), Site(tmp_path))
     assert found.candidates[0].accuracy == 1
-    assert all(one.drop is not None and one.drop >= 0 for one in found.candidates)
+    assert found.candidates[0].drop == 0
     assert any("agreement with the float network's own answers" in note for note in found.notes)
 
 
@@ -214,13 +215,10 @@ def test_after_the_budget_no_step_begins(subject: Subject, run_quickly: Quantize
     assert (tmp_path / "artifact").is_dir()
 
 
-def test_progress_is_told_stage_by_stage(subject: Subject, run_quickly: Quantize, tmp_path: Path) -> None:
-    told: list[str] = []
-    run_quickly(subject, wishes(training=False), Site(tmp_path, report=lambda step: told.append(step.stage)))
-    stages = [stage for stage, _ in itertools.groupby(told)]
-    assert stages[:5] == ["candidates", "calibrate", "sensitivity", "mixes", "candidates"] or stages[:5] == [
-        "candidates", "calibrate", "sensitivity", "mixes", "measure",
-    ]  # fmt: skip
+def test_progress_is_told_stage_by_stage(ended: Ended) -> None:
+    stages = [stage for stage, _ in itertools.groupby(ended[2])]
+    assert stages[:4] == ["candidates", "calibrate", "sensitivity", "mixes"]
+    assert set(stages[4:]) <= {"candidates", "measure"}
     assert stages[-1] == "measure"
 
 

@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         rule = "only show takes a folder"
         raise SettingError(rule, where="FOLDER", value=str(arguments.folder), way_out="Name it with --output.")
     wishes = _wishes(arguments)
+    _check_counts(arguments)
     _check_free(arguments)
     from modelwright.cli.live import live
     from modelwright.cli.subject import subject
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _wishes(arguments: argparse.Namespace) -> Wishes:
     lost = arguments.max_drop
-    share = 0.0 if lost.strip() in ("0", "0%") else amount(lost, SHARES, "--max-drop")
+    share = 0.0 if lost.strip() in ("0", "0%") else round(amount(lost, SHARES, "--max-drop"), 12)  # 0.7 % is 0.007
     wishes = Wishes(
         target=arguments.target,
         max_drop=share,
@@ -109,6 +110,13 @@ def _wishes(arguments: argparse.Namespace) -> Wishes:
         seed=arguments.seed,
     )
     return convert(msgspec.to_builtins(wishes), Wishes, where="quantize")
+
+
+def _check_counts(arguments: argparse.Namespace) -> None:
+    for option, least in (("threads", 1), ("calibrate_on", 2), ("judge_on", 1)):
+        given = getattr(arguments, option)
+        if given < least:
+            raise SettingError(f"there must be {least} at least", where=f"--{option.replace('_', '-')}", value=given)
 
 
 def _check_free(arguments: argparse.Namespace) -> None:

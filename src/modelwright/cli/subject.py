@@ -1,5 +1,8 @@
 """What is to be quantized, from the words of a command line: a network, its samples, what it can be trained with."""
 
+import math
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,7 +30,7 @@ def subject(model: str, weights: Path | None, data: str, counts: tuple[int, int]
         seed: of the splits.
 
     Raises:
-        SettingError: an architecture without weights, or without data; the data do not fit.
+        SettingError: an architecture without weights, or without data; the data do not fit, or are split otherwise.
         RecordError: a file is missing, damaged, or belongs to another network.
         UnknownNameError: there is no such architecture or data set.
     """
@@ -40,7 +43,7 @@ def subject(model: str, weights: Path | None, data: str, counts: tuple[int, int]
         network = load_member(folder).network
         file = folder / FILES["architecture"]
         made, name = from_json(file.read_bytes(), Architecture, where=str(file)), folder.resolve().name
-        held = dataset(data or card.name, seed=seed)
+        held = _as_trained(dataset(data or card.name, seed=seed), card)
     else:
         if not data or not weights:
             missing = "--data" if not data else "--weights"
@@ -73,6 +76,20 @@ def _some(split: Split, count: int, seed: int) -> tuple[torch.Tensor, torch.Tens
     parts = list(split.batches([order]))
     images, labels = (torch.cat([part[place] for part in parts]) for place in (0, 1))
     return images.cpu(), labels.cpu()
+
+
+def _as_trained(data: Data, card: DataCard) -> Data:
+    """Data that are seen as the network sees them.
+
+    Raises:
+        SettingError: they are those that it was trained on, but drawn into other splits.
+    """
+    ours, theirs = (*data.mean, *data.std), (*card.mean, *card.std)
+    alike = len(ours) == len(theirs) and all(map(partial(math.isclose, rel_tol=1e-6), ours, theirs))
+    if data.name == card.name and not alike:
+        rule = "the splits must be those of the training, or the network is judged on images that it has learned"
+        raise SettingError(rule, where="--seed", way_out="Give the seed of the search that handed it over.")
+    return replace(data, mean=card.mean, std=card.std)
 
 
 def _card(data: Data) -> DataCard:
