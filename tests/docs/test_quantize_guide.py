@@ -1,6 +1,7 @@
 """The guide to quantization says what is true: its Python runs, and its tables name what ships."""
 
 import argparse
+import csv
 import re
 from pathlib import Path
 
@@ -42,3 +43,19 @@ def test_its_python_prints_what_stands_beside_it(capsys: pytest.CaptureFixture[s
     (printed,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
     exec(compile(block, "quantize.md", "exec"), {})
     assert capsys.readouterr().out == printed
+
+
+def test_its_figures_are_those_of_the_results() -> None:
+    results = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+    with (results / "mixes-amd-epyc.csv").open(encoding="utf-8") as text:
+        found = {row["candidate"]: row for row in csv.DictReader(text) if row["network"] == "efficientnet-b0"}
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.endswith(" dB |")]
+    names = ("fp32", "bf16", "int8 rest fp32", "mix 3", "without 10 bf16", "without 10 fp32")
+    for name, (_, latency, noise) in zip(names, told, strict=True):
+        (row,) = (row for key, row in found.items() if key == name or key.startswith(f"{name},"))
+        assert latency == f"{float(row['latency_s']) * 1e3:.1f} ms"
+        assert noise == f"{float(row['sqnr_db']):.1f} dB"
+    with (results / "sensitivity-amd-epyc.csv").open(encoding="utf-8") as text:
+        rows = [row for row in csv.DictReader(text) if row["network"] == "efficientnet-b0"]
+    assert f"each of the {len(rows)} layers by itself on {rows[0]['samples']} images took" in PAGE
+    assert f"took {float(rows[0]['seconds']):.0f} s" in PAGE

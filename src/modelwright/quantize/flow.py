@@ -21,6 +21,7 @@ from modelwright.quantize.allocate import allocate, front
 from modelwright.quantize.candidates import Tried, Workshop
 from modelwright.quantize.graph import capture
 from modelwright.quantize.groups import groups
+from modelwright.quantize.judging import Judge
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
 from modelwright.quantize.qat import default_tuning, prepare_training, tune
 from modelwright.quantize.sensitivity import cumulative, one_at_a_time, pairs, sensitivities
@@ -43,6 +44,10 @@ TECHNIQUES: dict[str, Callable[..., tuple[str, ...]]] = {
     "adaround": adaround,
 }
 """In the order in which they are tried, the cheap ones first."""
+FEWEST = 32
+"""Samples that layers are judged on at least."""
+SHARE = 0.2
+"""Of the budget, for asking every layer."""
 FINALISTS = 3
 """Mixes that are judged for themselves."""
 
@@ -123,7 +128,7 @@ class Flow:
         if not self.time():
             return
         prepared = self._by_layer(recipe)
-        judge = self.workshop.judge
+        judge = self._brief(len(prepared.layers))
 
         def report(done: int, total: int, name: str) -> None:
             self.site.tell("sensitivity", done, total, name)
@@ -258,8 +263,18 @@ class Flow:
 
     def _noise(self, recipe: Quantization, sets: dict[str, tuple[str, ...]]) -> dict[str, float]:
         """What each group by itself adds to the outputs' mean squared error."""
-        told = sensitivities(self._by_layer(recipe), self.workshop.judge, sets.values())
+        told = sensitivities(self._by_layer(recipe), self._brief(len(sets)), sets.values())
         return {name: one.mse for name, one in zip(sets, told, strict=True)}
+
+    def _brief(self, times: int) -> Judge:
+        """A judge on as many samples as can be asked so many times in its part of the budget."""
+        judge = self.workshop.judge
+        few = judge.first(FEWEST)
+        begun = self.site.clock.seconds()
+        few(self.workshop.graph)
+        each = (self.site.clock.seconds() - begun) / len(few.samples)
+        can = self.wishes.budget_s * SHARE / max(times * each, 1e-9)
+        return judge.first(max(FEWEST, min(len(judge.samples), int(can))))
 
     def _float_noise(self, name: str) -> float:
         """Mean squared error of the outputs in these floats."""

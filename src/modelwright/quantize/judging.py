@@ -81,6 +81,12 @@ class Judge:
         """The judge that holds others against this network."""
         return Judge(samples, logits(network, samples, batch), batch)
 
+    def first(self, count: int) -> "Judge":
+        """The judge that looks at the first samples only."""
+        samples, labels = self.samples, self.samples.labels
+        some = Samples(samples.inputs[:count], None if labels is None else labels[:count])
+        return Judge(some, self.reference[:count], self.batch)
+
     def __call__(self, network: Call) -> "Judged":
         """What is to be said of a network."""
         found = logits(network, self.samples, self.batch)
