@@ -71,7 +71,7 @@ def capture(
         exported = torch.export.export(module.eval(), inputs, dynamic_shapes=shapes)
     except Exception as failure:  # torch raises what it likes
         rule = "torch.export must be able to capture the module"
-        way_out = "Read why; `parts` captures what can be captured of it."
+        way_out = "Read why; `capture_parts` captures what can be captured of it."
         raise TraceError(rule, where=type(module).__name__, value=_first_line(failure), way_out=way_out) from failure
     finally:
         for part, mode in modes.items():
