@@ -149,7 +149,7 @@ class Flow:
         full = f"int8-{recipe.techniques[0] if recipe.techniques else recipe.calibration}"
         stand = Stand(self.workshop, self.subject.judged.inputs[: self.workshop.batch], full)
         profile, nodes = self.workshop.target.profile, {one.name: one.node for one in whole.layers}
-        done = 0
+        done, most = 0, 2 * len(profile.floats) + 4 * len(layers)
 
         def mixed(integer: Iterable[str], floats: str) -> Quantization:
             left = [name for group, names in layers.items() if group not in integer for name in names]
@@ -157,7 +157,7 @@ class Flow:
 
         def measure(integer: frozenset[str], floats: str) -> float:
             nonlocal done
-            self.site.tell("mixes", done, 0, f"{len(integer)} of {len(layers)} groups in whole numbers, {floats}")
+            self.site.tell("mixes", done, most, f"{len(integer)} of {len(layers)} groups in whole numbers, {floats}")
             done += 1
             wanted = mixed(integer, floats)
             left = [nodes[name] for name in wanted.layers]
@@ -190,7 +190,8 @@ class Flow:
 
     def attempt(self, name: str, recipe: Quantization, graph: Callable[[], fx.GraphModule]) -> Tried:
         """A candidate, made now unless an earlier run has made it."""
-        self.site.tell("candidates", len(self.tried), 0, name)
+        planned = len(self.workshop.target.profile.floats) + len(self.wishes.calibrations) + FINALISTS
+        self.site.tell("candidates", len(self.tried), max(planned, len(self.tried) + 1), name)
         held = self.workshop.held(name, recipe)
         self.earlier_s += held.candidate.seconds if held else 0.0
         self.tried[name] = held or self.workshop.make(name, recipe, graph)
