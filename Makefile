@@ -14,7 +14,8 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 READY := $(VENV)/.ready
 
-# Each test process computes with one thread, so that PYTEST_JOBS says how many processors are busy.
+# Each test process computes with one thread, so that PYTEST_JOBS says how many processors are busy. One that dies ends
+# the run and is told of by the test that it was at: pytest-xdist may wait for ever for one that is started in its place.
 test docs: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
@@ -32,7 +33,7 @@ demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(READY)
-	$(PY) -m pytest -q -n $(PYTEST_JOBS) --dist loadfile $(ARGS)
+	$(PY) -m pytest -q -n $(PYTEST_JOBS) --dist loadfile --max-worker-restart=0 $(ARGS)
 
 check: lint types contract docs
 
