@@ -42,6 +42,16 @@ from modelwright.records.quantization import (
     Sensitivity,
 )
 from modelwright.records.recipe import Epoch, Learning, Recipe
+from modelwright.records.review import (
+    AuditedRisk,
+    ClassOffer,
+    Drift,
+    Recalibration,
+    ReviewCounts,
+    ReviewItem,
+    ReviewRules,
+    Verdict,
+)
 from modelwright.records.scaling import Coefficients, Family, Law, Observation, Powers, Reference, ScaledMember
 from modelwright.records.space import Choice, Point, Space, Value
 from modelwright.records.study import Agreement, Findings, Member, Objective, Plan, Prediction, Reason, Trial
@@ -54,13 +64,16 @@ __all__ = [
     "WIDTHS",
     "Agreement",
     "Architecture",
+    "AuditedRisk",
     "Bottleneck",
     "Choice",
+    "ClassOffer",
     "Coefficients",
     "ConvStem",
     "Costs",
     "DataCard",
     "Device",
+    "Drift",
     "Energy",
     "Epoch",
     "Estimate",
@@ -100,8 +113,12 @@ __all__ = [
     "QuantizationFindings",
     "QuantizedCandidate",
     "Reason",
+    "Recalibration",
     "Recipe",
     "Reference",
+    "ReviewCounts",
+    "ReviewItem",
+    "ReviewRules",
     "Role",
     "ScaledMember",
     "Scheme",
@@ -117,6 +134,7 @@ __all__ = [
     "Value",
     "Variant",
     "VectorUnits",
+    "Verdict",
     "Window",
     "Workload",
     "convert",
