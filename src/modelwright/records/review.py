@@ -11,6 +11,8 @@ from modelwright.records.space import Word
 Likeness = Annotated[float, msgspec.Meta(ge=0.5, le=1)]
 Chance = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Confidence = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+DriftKind = Literal["", "rose", "fell", "spread", "narrowed"]
+"""What scores did."""
 
 
 class ReviewRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -189,6 +191,30 @@ class ClassOffer(msgspec.Struct, frozen=True):
         return len(self.members)
 
 
+class DriftMemory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that a watch over scores remembers, so that it goes on after a restart as if there had been none.
+
+    Attributes:
+        alpha: the probability of a false alarm, ever, is at most this.
+        seed: of the draws that part equal scores.
+        scores: all so far, the calibration's too, in rising order.
+        seen: how many of them were watched.
+        stakes: what each gambler has on the table.
+        evidence: what they own together.
+        raised_at: the number of the score at which the alarm was raised, from 1; 0 for not yet.
+        kind: what spoke loudest then.
+    """
+
+    alpha: Confidence
+    seed: Whole
+    scores: tuple[float, ...]
+    stakes: tuple[float, ...]
+    seen: Whole = 0
+    evidence: float = 1.0
+    raised_at: Whole = 0
+    kind: DriftKind = ""
+
+
 class Drift(msgspec.Struct, frozen=True):
     """What is known of whether the scores of the traffic have changed.
 
@@ -199,7 +225,7 @@ class Drift(msgspec.Struct, frozen=True):
         evidence: what a gambler against "nothing has changed" owns now, of 1 at the beginning; at 1 / alpha the alarm
             is raised and stays.
         raised_at: the number of the score at which it was, from 1; 0 for not yet.
-        kind: what speaks loudest: scores "rose", "fell", "spread" or "narrowed"; "" before there is evidence.
+        kind: what speaks loudest, or did when the alarm was raised; "" before there is evidence.
     """
 
     alarm: bool
@@ -207,4 +233,4 @@ class Drift(msgspec.Struct, frozen=True):
     alpha: Confidence
     evidence: float
     raised_at: int
-    kind: Literal["", "rose", "fell", "spread", "narrowed"]
+    kind: DriftKind
