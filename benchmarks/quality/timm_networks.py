@@ -74,14 +74,21 @@ def workload(name: str, size: int, channels_last: bool, folder: Path) -> Workloa
     return traced
 
 
+def with_timm() -> types.ModuleType:
+    """timm, which needs no torchvision to build networks."""
+    if importlib.util.find_spec("torchvision") is None:
+        sys.meta_path.insert(0, _Torchvision())
+    import timm
+
+    return timm
+
+
 def _trace(name: str, size: int, channels_last: bool) -> Workload:
     import torch
 
     from modelwright.networks.trace import trace
 
-    if importlib.util.find_spec("torchvision") is None:
-        sys.meta_path.insert(0, _Torchvision())
-    import timm
+    timm = with_timm()
 
     torch.set_num_threads(1)
     with torch.device("meta"):

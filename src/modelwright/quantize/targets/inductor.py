@@ -31,7 +31,7 @@ from modelwright.quantize.targets.target import (
 )
 from modelwright.records import Kernel, write_whole
 
-PROFILE = Profile("inductor", adds="none", floats=("fp32", "bf16"))
+PROFILE = Profile("inductor", floats=("fp32", "bf16"))
 FILE = "model.pt2"
 
 _PASSES = "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"
