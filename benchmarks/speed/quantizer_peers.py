@@ -117,7 +117,7 @@ def nncf_pt2e(given: Given) -> Program:
 
 
 def onnxruntime_static(given: Given) -> Program:
-    """ONNX Runtime's quantize_static after its preprocessing, U8S8 and a scale a channel (onnxruntime.ai, Quantize ONNX models)."""
+    """ONNX Runtime's quantize_static: preprocessed, U8S8, a scale a channel (onnxruntime.ai, Quantize ONNX models)."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
