@@ -1,11 +1,13 @@
 """Mixes of precisions by whole-graph time, beside everything in int8, in bf16, and layers left out by sensitivity.
 
-    python benchmarks/quality/mixes.py [efficientnet-b0 ...] [--target openvino] [--samples 16] [--minutes 8]
+    python benchmarks/quality/mixes.py [efficientnet-b0 ...] [--target openvino] [--minutes 8] [--again 20]
 
 Networks have random weights, with batch normalisation fitted to random inputs, so that what is compared is noise (SQNR
 of the logits) and time, not accuracy. The allocator's front is verified: each of its mixes is written, judged and
 measured, all in turns with the others. Layers are left in float in the order of their sensitivity, an eighth of them at
-a time. Writes benchmarks/results/mixes-DEVICE.csv, and sensitivity-DEVICE.csv with the seconds that sensitivity took.
+a time. Some layers, evenly spaced, are also prepared, calibrated and converted by themselves, which is what switching
+them in one prepared graph must agree with. Writes benchmarks/results/mixes-DEVICE.csv, and sensitivity-DEVICE.csv with
+the seconds that both ways took; networks that are not named keep their rows.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from modelwright.networks.catalogue import architecture
 from modelwright.networks.measuring.machine import describe
 from modelwright.quantize.allocate import allocate, front
 from modelwright.quantize.candidates import Tried, Workshop
-from modelwright.quantize.graph import capture
+from modelwright.quantize.graph import capture, layers
 from modelwright.quantize.groups import groups
 from modelwright.quantize.judging import Judge, Samples
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
@@ -81,6 +83,14 @@ class Case:
         self.tried[name] = self.shop.make(name, recipe, graph)
         print(f"{self.name}: {name}: {self.tried[name].candidate.reason or 'made'}", file=sys.stderr, flush=True)
 
+    def again(self, name: str) -> float:
+        """A layer's sensitivity in decibels, by converting the network anew with nothing but it in whole numbers."""
+        others = [layer.name for layer in layers(self.graph) if layer.name != name]
+        recipe = msgspec.structs.replace(self.recipe, layers=dict.fromkeys(others, "fp32"))
+        made = prepare(self.graph, recipe, self.shop.target.profile)
+        calibrate(made, [(part,) for part in self.inputs.split(8)])
+        return self.shop.judge(convert(made)).sqnr_db
+
     def part(self, whole: Prepared, recipe: Quantization) -> fx.GraphModule:
         """The graph with some layers in float."""
         return convert(restrict(whole, self.graph, recipe, self.shop.target.profile))
@@ -103,14 +113,14 @@ class Case:
 
     def mixes(self, whole: Prepared) -> None:
         """The allocator's front."""
-        layers = {one.name: one.layers for one in groups(whole.layers)}
+        sets = {one.name: one.layers for one in groups(whole.layers)}
         nodes = {one.name: one.node for one in whole.layers}
-        told = sensitivities(self.prepared(share=False), self.shop.judge, layers.values())
+        told = sensitivities(self.prepared(share=False), self.shop.judge, sets.values())
         stand = Stand(self.shop, self.inputs[:1], "int8 rest fp32")
         begun = CLOCK.seconds()
 
         def recipe_of(integer: frozenset[str], kind: str) -> Quantization:
-            left = [name for group, names in layers.items() if group not in integer for name in names]
+            left = [name for group, names in sets.items() if group not in integer for name in names]
             return msgspec.structs.replace(self.recipe, floats=kind, layers=dict.fromkeys(left, kind))
 
         def measure(integer: frozenset[str], kind: str) -> float:
@@ -121,7 +131,7 @@ class Case:
         power = float(self.shop.judge.reference.square().mean())
         floats = self.shop.target.profile.floats
         floor = {kind: power / 10 ** ((self.tried[kind].candidate.sqnr_db or 0) / 10) for kind in floats}
-        noise = {name: one.mse for name, one in zip(layers, told, strict=True)}
+        noise = {name: one.mse for name, one in zip(sets, told, strict=True)}
         found = allocate(
             noise, floats, measure, floor=floor, more=lambda: CLOCK.seconds() - begun < 60 * self.given.minutes
         )
@@ -129,7 +139,7 @@ class Case:
         for place, mix in enumerate(front(found), 1):
             if mix.integer:
                 recipe = recipe_of(mix.integer, mix.floats)
-                name = f"mix {place}: {len(mix.integer)} of {len(layers)} groups, rest {mix.floats}"
+                name = f"mix {place}: {len(mix.integer)} of {len(sets)} groups, rest {mix.floats}"
                 self.add(name.replace(":", ","), recipe, lambda recipe=recipe: self.part(whole, recipe))
 
     def rows(self, device: Device) -> list[dict[str, object]]:
@@ -158,11 +168,15 @@ class Case:
 
 
 def write(word: str, device: Device, rows: list[dict[str, object]]) -> None:
-    """A table, named by its device."""
+    """A table, named by its device; rows of networks that were not asked for now stay."""
     place = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-")
     file = RESULTS / f"{word}-{place}.csv"
+    now = {row["network"] for row in rows}
+    if file.exists():
+        with file.open(encoding="utf-8", newline="") as text:
+            rows = [row for row in csv.DictReader(text) if row["network"] not in now] + rows
     with file.open("w", newline="", encoding="utf-8") as text:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     print(f"wrote {file}")
@@ -174,13 +188,12 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=["efficientnet-b0", "mobilenetv3-large", "efficientnet-x-b0"])
     parser.add_argument("--target", default="openvino")
     parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--again", type=int, default=20, help="layers that are converted by themselves, too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=8)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     device = describe(torch.device("cpu"), given.threads, commit())
-    rows: list[dict[str, object]] = []
-    seconds: list[dict[str, object]] = []
     for name in given.networks:
         with tempfile.TemporaryDirectory() as folder:
             case = Case(name, given, Path(folder))
@@ -189,14 +202,21 @@ def main() -> None:
             begun = CLOCK.seconds()
             alone = one_at_a_time(case.prepared(share=False), case.shop.judge)
             took = CLOCK.seconds() - begun
-            seconds += [
+            every = max(1, len(alone) // given.again)
+            begun = CLOCK.seconds()
+            anew = {one.layers[0]: case.again(one.layers[0]) for one in alone[::every]}
+            each = (CLOCK.seconds() - begun) / len(anew)
+            print(f"{name}: {len(anew)} layers converted anew, {each:.1f} s each", file=sys.stderr, flush=True)
+            seconds: list[dict[str, object]] = [
                 {
                     "network": name,
                     "layer": one.layers[0],
                     "sqnr_db": f"{one.sqnr_db:.2f}",
+                    "converted_db": f"{anew[one.layers[0]]:.2f}" if one.layers[0] in anew else "",
                     "samples": given.samples,
                     "layers": len(alone),
                     "seconds": f"{took:.1f}",
+                    "seconds_converted_each": f"{each:.2f}",
                     "threads": given.threads,
                     "device": device.name,
                 }
@@ -204,9 +224,8 @@ def main() -> None:
             ]
             case.skipping(whole, alone)
             case.mixes(whole)
-            rows += case.rows(device)
-        write("mixes", device, rows)
-        write("sensitivity", device, seconds)
+            write("mixes", device, case.rows(device))
+            write("sensitivity", device, seconds)
 
 
 if __name__ == "__main__":
