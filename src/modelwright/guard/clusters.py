@@ -2,7 +2,8 @@
 
 Two ways to find them, both of scikit-learn, on vectors of length 1: "hdbscan" (Campello, Moulavi, Sander, 2013), which
 asks for nothing but the least size and leaves what lies between as noise, and "agglomerative" (average linkage), which
-joins groups as long as their mean cosine is above one that is given.
+joins groups as long as their mean cosine is above one that is given. The first finds nothing where all items are one
+group, as it looks for places that are denser than what is around them; "auto" then asks the second.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ def class_offers(
     *,
     least: int = 5,
     exemplars: int = 3,
-    method: Literal["hdbscan", "agglomerative"] = "hdbscan",
+    method: Literal["auto", "hdbscan", "agglomerative"] = "auto",
     likeness: float = 0.5,
 ) -> tuple[ClassOffer, ...]:
     """Groups of items that resemble one another, the largest first.
@@ -85,13 +86,13 @@ def offers_among(items: Iterable[ReviewItem], *, least: int = 5, exemplars: int 
 
 def _labels(units: Floats, least: int, method: str, likeness: float) -> NDArray[np.int64]:
     """The group of each row, -1 for none."""
-    if method == "hdbscan":
-        model = HDBSCAN(min_cluster_size=least, min_samples=min(least, len(units)), copy=True)
-    else:
-        model = AgglomerativeClustering(
-            n_clusters=None, metric="cosine", linkage="average", distance_threshold=1.0 - likeness
-        )
-    return np.asarray(model.fit_predict(units), np.int64)
+    if method != "agglomerative":
+        dense = HDBSCAN(min_cluster_size=least, copy=True)
+        labels = np.asarray(dense.fit_predict(units), np.int64)
+        if method == "hdbscan" or labels.max() >= 0:
+            return labels
+    joined = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=1.0 - likeness)
+    return np.asarray(joined.fit_predict(units), np.int64)
 
 
 def _unit(vector: Floats) -> Floats:

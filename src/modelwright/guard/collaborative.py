@@ -31,15 +31,10 @@ def reviewed(priority: Array, share: float) -> Floats:
     Raises:
         SettingError: the share is out of range, or there are no items.
     """
-    if not len(priority):
-        raise SettingError("there must be items", where="priority", value=0)
-    if not 0 <= share <= 1:
-        raise SettingError("a share must be between 0 and 1", where="share", value=share)
-    urgency = np.where(np.isnan(priority), np.inf, priority)
-    _, group, sizes = np.unique(-urgency, return_inverse=True, return_counts=True)  # most urgent group first
+    group, sizes = _groups(priority, (share,))
     before = np.cumsum(sizes) - sizes
     portion: Floats = np.clip((share * len(priority) - before) / sizes, 0.0, 1.0)
-    return portion[group.reshape(-1)]
+    return portion[group]
 
 
 def collaborative_accuracy(wrong: Flags, priority: Array, share: float, reviewer_error: float | Array = 0.0) -> float:
@@ -62,15 +57,23 @@ def review_efficiency(wrong: Flags, priority: Array, share: float) -> float:
     return float((looked_at * wrong).sum()) / total if total else 0.0
 
 
-def review_effectiveness(wrong: Flags, priority: Array, share: float) -> float:
-    """Share of all errors that are reviewed: recall of the choice. 1 where there is no error."""
-    errors = float(np.sum(wrong))
-    return float((reviewed(priority, share) * wrong).sum()) / errors if errors else 1.0
+def review_effectiveness(wrong: NDArray[Any], priority: Array, share: float) -> float:
+    """Share of all errors that are reviewed: recall of the choice. 1 where there is no error.
+
+    In place of flags there may be what each error costs: then it is the share of costs.
+    """
+    return float(errors_caught(wrong, priority, (share,))[0])
 
 
-def errors_caught(wrong: Flags, priority: Array, shares: Sequence[float] = SHARES) -> Floats:
+def errors_caught(wrong: NDArray[Any], priority: Array, shares: Sequence[float] = SHARES) -> Floats:
     """`review_effectiveness` at each of the shares."""
-    return np.array([review_effectiveness(wrong, priority, share) for share in shares])
+    group, sizes = _groups(priority, shares)
+    errors = np.bincount(group, weights=np.asarray(wrong, np.float64))
+    if not errors.any():
+        return np.ones(len(shares))
+    points = np.concatenate([[0.0], np.cumsum(sizes)])
+    found = np.interp(np.asarray(shares) * len(priority), points, np.concatenate([[0.0], np.cumsum(errors)]))
+    return np.asarray(found / errors.sum(), np.float64)
 
 
 def collaborative_auroc(
@@ -124,3 +127,14 @@ def _area(measure: Any, truth: tuple[Flags, Array], looked_at: Floats, reviewer_
     weights = np.concatenate([1.0 - looked_at, looked_at * (1.0 - error), looked_at * error])
     counts = weights > 0
     return float(measure(np.tile(positive, 3)[counts], scores[counts], sample_weight=weights[counts]))
+
+
+def _groups(priority: Array, shares: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each item the number of its group of equal priority, from the most urgent, and the groups' sizes."""
+    if not len(priority):
+        raise SettingError("there must be items", where="priority", value=0)
+    if not all(0 <= share <= 1 for share in shares):
+        raise SettingError("a share must be between 0 and 1", where="share", value=shares)
+    urgency = np.where(np.isnan(priority), np.inf, priority)
+    _, group, sizes = np.unique(-urgency, return_inverse=True, return_counts=True)
+    return group.reshape(-1), sizes

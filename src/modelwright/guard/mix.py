@@ -6,6 +6,7 @@ With F_u and F_s the shares of validation items below a value (equal ones count 
 
 a = 0 is uncertainty alone, a = 1 the score alone, a = -1 the score from below. As ranks go in, neither needs to be
 calibrated, nor do the two need one unit. On the validation data the best a catches at least as much as either alone.
+Where the score is the probability whose uncertainty it is, as with one class against the rest, see `shift`.
 """
 
 from collections.abc import Sequence
@@ -49,14 +50,14 @@ class Mix:
 
 
 def fit_mix(
-    uncertainty: Array, score: Array, wrong: NDArray[np.bool_], shares: Sequence[float] = (0.05, 0.1, 0.15, 0.2)
+    uncertainty: Array, score: Array, wrong: NDArray[Any], shares: Sequence[float] = (0.05, 0.1, 0.15, 0.2)
 ) -> Mix:
     """The mix that catches most errors, mean over budgets.
 
     Args:
         uncertainty: (n,) of validation items, none NaN.
         score: (n,) likewise.
-        wrong: (n,) whether the prediction is.
+        wrong: (n,) whether the prediction is, or what its error costs and 0 where it is right.
         shares: of items that are reviewed.
 
     Raises:

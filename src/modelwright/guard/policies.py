@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from modelwright.errors import SettingError
 from modelwright.guard.betting import Floats
 from modelwright.guard.mix import Mix
+from modelwright.guard.shift import Shift
 
 Rows = NDArray[np.int64]
 Array = NDArray[np.floating[Any]]
@@ -102,6 +103,17 @@ def by_mix(uncertainty: Array, score: Array, mix: Mix, reviews: int) -> Rows:
         reviews: how many the budget allows.
     """
     return most_urgent(mix.priority(uncertainty, score), reviews)
+
+
+def by_shift(probability: Array, shift: Shift, reviews: int) -> Rows:
+    """Rows of those nearest to a middle that was fitted on validation data: the mix for one class against the rest.
+
+    Args:
+        probability: (n,) of the class in question.
+        shift: from `fit_shift`.
+        reviews: how many the budget allows.
+    """
+    return most_urgent(shift.priority(probability), reviews)
 
 
 def by_worth(uncertainty: Array, costs: ReviewCosts, reviews: int) -> Rows:
