@@ -20,6 +20,9 @@ from modelwright.records import ClassOffer, ReviewItem
 MOST = 20_000
 """Items that are clustered at once, as time and memory grow with their square."""
 
+STRENGTH = 0.5
+"""HDBSCAN's strength of membership below which an item is a stray, not a member."""
+
 
 def class_offers(
     keys: Sequence[str],
@@ -87,8 +90,8 @@ def offers_among(items: Iterable[ReviewItem], *, least: int = 5, exemplars: int 
 def _labels(units: Floats, least: int, method: str, likeness: float) -> NDArray[np.int64]:
     """The group of each row, -1 for none."""
     if method != "agglomerative":
-        dense = HDBSCAN(min_cluster_size=least, copy=True)
-        labels = np.asarray(dense.fit_predict(units), np.int64)
+        dense = HDBSCAN(min_cluster_size=least, copy=True).fit(units)
+        labels = np.where(dense.probabilities_ >= STRENGTH, dense.labels_, -1).astype(np.int64)
         if method == "hdbscan" or labels.max() >= 0:
             return labels
     joined = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=1.0 - likeness)
