@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torchao.quantization.pt2e import allow_exported_model_train_eval
 
 from modelwright.errors import SettingError, TraceError
 from modelwright.quantize.graph import capture, kind_of, layers, node_of, parameter
@@ -122,6 +123,12 @@ def test_what_torch_cannot_capture_is_told_with_its_reason() -> None:
     with pytest.raises(TraceError, match=r"Branching: torch\.export must be able to capture the module, but got '.+'"):
         capture(module, (PIXELS,))
     assert module.training
+
+
+def test_a_graph_that_torchao_lets_evaluate_is_captured_too(zoo: nn.Module) -> None:
+    """Its `eval()` returns nothing, unlike that of any other module."""
+    graph = allow_exported_model_train_eval(capture(zoo, (PIXELS,)))
+    assert torch.equal(capture(graph, (PIXELS,), fold=False)(PIXELS), graph(PIXELS))
 
 
 def test_one_sample_is_no_example_of_any_number(zoo: nn.Module) -> None:

@@ -68,7 +68,8 @@ def capture(
     shapes = tuple({0: Dim.DYNAMIC} for _ in inputs) if dynamic else None
     modes = {part: part.training for part in module.modules()}
     try:
-        exported = torch.export.export(module.eval(), inputs, dynamic_shapes=shapes)
+        module.eval()  # which returns nothing in a module that torchao converted
+        exported = torch.export.export(module, inputs, dynamic_shapes=shapes)
     except Exception as failure:  # torch raises what it likes
         rule = "torch.export must be able to capture the module"
         way_out = "Read why; `capture_parts` captures what can be captured of it."
