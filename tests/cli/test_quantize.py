@@ -96,6 +96,8 @@ def test_show_tells_what_came_of_it(run: Run, quantized: Path) -> None:
     code, out, _ = run("show", quantized, "--json")
     assert code == 0
     assert from_json(out, QuantizationFindings) == found
+    assert run("show", "--json", quantized) == (0, out, "")
+    assert run("--json", "show", quantized)[1] == out
 
 
 def test_it_goes_on_with_resume_and_makes_nothing_twice(

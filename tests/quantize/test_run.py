@@ -273,3 +273,22 @@ def test_calibration_data_that_are_no_numbers_are_refused(subject: Subject) -> N
     images[5, 0, 0, 0] = torch.nan
     with pytest.raises(SettingError, match="sample 5: samples must be finite"):
         dataclasses.replace(subject, calibration=Samples(images))
+
+
+def test_the_recipe_that_a_network_comes_with_is_tried_first_by_the_targets_schemes(
+    subject: Subject, run_quickly: Quantize, tmp_path: Path
+) -> None:
+    """A search found it for another runtime, and left a layer in float."""
+    plain = Quantization(calibration="percentile", activations=WEIGHTS)
+    partly = msgspec.structs.replace(plain, layers={"network.head": "fp32"})
+    for name, recipe in (("int8-percentile", plain), ("found", partly)):
+        given = dataclasses.replace(subject, recipe=recipe)
+        asked = wishes(training=False, calibrations=("percentile", "minmax"))
+        found = run_quickly(given, asked, Site(tmp_path / name))
+        names = [one.name for one in found.candidates]
+        assert names[:2] == ["fp32", name]
+        assert names.count("int8-percentile") == 1
+        first = found.candidates[1]
+        assert first.state == "finished"
+        assert first.recipe == msgspec.structs.replace(recipe, activations=OnnxRuntime().profile.activations)
+        assert f"{name} is the recipe that the network came with." in found.notes

@@ -342,3 +342,20 @@ def test_a_search_of_one_trial_has_a_page(findings: Findings) -> None:
     page = words(search_page(one))
     assert member.name in page
     assert "1 trial: 1 finished." in page
+
+
+def test_where_the_search_chose_numbers_members_stand_with_theirs(findings: Findings) -> None:
+    """Nothing is said of precision where it was no choice."""
+    assert "precision" not in members_table(findings).headings
+    first, *others = findings.family
+    own = replace(first, precision="int8", accuracies={"validation": 0.5, "test": 0.25})
+    found = replace(findings, family=(own, *others))
+    data = members_table(found)
+    rows = {row[0]: dict(zip(data.headings, row, strict=True)) for row in data.rows}
+    assert (rows[own.name]["precision"], rows[own.name][">validation"], rows[own.name][">test accuracy"]) == (
+        "int8",
+        percent(0.5),
+        percent(0.25),
+    )
+    assert all(rows[one.name]["precision"] == findings.plan.precision for one in findings.references)
+    assert basis(found.family).accuracy(own) == 0.25

@@ -67,7 +67,9 @@ def test_a_calibration_corrects_time_and_throughput_together_and_nothing_else(pl
     model = Costs(plan, platform("x86"))
     networks = [model.architecture(point) for point in drawn(plan)]
     rows = model.raw(networks)
-    corrected = Costs(plan, platform("x86"), Calibration.fit(networks, rows, [3 * row["latency_s"] for row in rows]))
+    corrected = Costs(
+        plan, platform("x86"), {"fp32": Calibration.fit(networks, rows, [3 * row["latency_s"] for row in rows])}
+    )
     for found, row in zip(corrected.of(networks), rows, strict=True):
         assert found["latency_s"] == pytest.approx(3 * row["latency_s"], rel=1e-6)
         assert found["latency_s"] * found["throughput_per_s"] == pytest.approx(16)

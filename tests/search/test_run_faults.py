@@ -17,8 +17,9 @@ import pytest
 from modelwright.errors import CapacityError, StoreError
 from modelwright.hardware import platform
 from modelwright.networks.measuring import Protocol
-from modelwright.records import Architecture, Choice, Device, Findings, Measurement, Objective, Plan, Progress
+from modelwright.records import Choice, Device, Findings, Measurement, Objective, Plan, Progress
 from modelwright.search.costs import Costs
+from modelwright.search.evaluate.numbers import Candidate
 from modelwright.search.run import search
 from modelwright.search.site import Site
 from modelwright.search.space import Product
@@ -148,7 +149,8 @@ def test_no_network_that_measured_beyond_the_limit_is_handed_over(
     """Some networks take twice as long as all that is known of them lets expect."""
     model = Costs(plan, platform("x86"))
 
-    def measured(_: Plan, site: Site, networks: Sequence[Architecture]) -> tuple[Measurement, ...]:
+    def measured(_: Plan, site: Site, candidates: Sequence[Candidate]) -> tuple[Measurement, ...]:
+        networks = [one.architecture for one in candidates]
         device = Device("cpu", "capricious", 1, {})
         rows = zip(networks, model.raw(networks), strict=True)
         took = [row["latency_s"] * (2 if re.fullmatch(slow, made.name) else 1) for made, row in rows]
@@ -191,8 +193,8 @@ def test_networks_that_do_not_fit_where_they_are_measured_cost_themselves_only(
 
     measured = desk.measured
 
-    def of_little_memory(plan: Plan, site: Site, networks: Sequence[Architecture]) -> tuple[Measurement, ...]:
-        if fails([made.name for made in networks]):
+    def of_little_memory(plan: Plan, site: Site, networks: Sequence[Candidate]) -> tuple[Measurement, ...]:
+        if fails([one.architecture.name for one in networks]):
             raise CapacityError("the work must fit the memory of cpu")
         return measured(plan, site, networks)
 

@@ -56,6 +56,10 @@ class Command(Protocol):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose refusals are Modelwright's own errors."""
 
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """The arguments, options before, between or after the others; an action's own options come after the action."""
+        return self.parse_args(words) if self._subparsers else self.parse_intermixed_args(words)
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
         raise SettingError(message, where=self.prog, way_out=f"See {self.prog} --help.")
@@ -108,7 +112,7 @@ def _command(name: str, *words: str) -> int:
         allow_abbrev=False,
     )
     command.add_arguments(parser)
-    return command.run(parser.parse_args(words))
+    return command.run(parser.read(words))
 
 
 def _greet(words: Sequence[str]) -> int:

@@ -1,11 +1,9 @@
 """The command `quantize`: the fastest precision that keeps a network's accuracy, found by measuring."""
 
 import argparse
-import logging
 import os
 import shlex
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ import msgspec
 
 from modelwright.cli.amount import SECONDS, amount
 from modelwright.cli.cells import show_note, show_table
+from modelwright.cli.hush import hush
 from modelwright.cli.measure import commit
 from modelwright.cli.request import write_page
 from modelwright.errors import ModelwrightError, SettingError
@@ -77,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     wishes = _wishes(arguments)
     _check_counts(arguments)
     _check_free(arguments)
-    _hush()
+    hush()
     from modelwright.cli.live import live
     from modelwright.cli.subject import subject
     from modelwright.quantize.run import quantize_for
@@ -97,13 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
     _tell(findings, as_json=arguments.json)
     print(f"All of it: {arguments.output}{os.sep}", file=sys.stderr)
     return 0 if any(one.chosen for one in findings.candidates) else 1
-
-
-def _hush() -> None:
-    """Keep what libraries say of their own insides off the terminal."""
-    for name in ("torchao", "torch.utils._pytree"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
 
 
 def _wishes(arguments: argparse.Namespace) -> Wishes:

@@ -15,12 +15,14 @@ import msgspec
 
 from modelwright.cli.amount import BYTES, COUNTS, JOULES, RATES, SECONDS, amount
 from modelwright.cli.cells import show_note, show_table
+from modelwright.cli.hush import hush
 from modelwright.cli.measure import commit
 from modelwright.cli.request import check_page, write_page
 from modelwright.cli.search_bench import bench, bench_arguments
 from modelwright.cli.search_salvage import salvage, study_in
 from modelwright.errors import ModelwrightError, SettingError, StoreError
 from modelwright.hardware import platform
+from modelwright.quantize import NUMBERS
 from modelwright.records import Execution, Findings, Member, Plan, Policy, from_json
 from modelwright.records.study import Evidence, Metric
 from modelwright.report import compare_page, result, search_page
@@ -45,8 +47,8 @@ LIMITS: dict[str, tuple[str, Metric, dict[str, float]]] = {
 }
 REPORT = "report.html"
 PLANNED = (
-    "data", "space", "platform", "latency", "costs", *LIMITS, "reward", "batch", "precision", "execution", "method",
-    "trials", "evidence", "epochs", "final-epochs", "recipe", "images", "family", "seed",
+    "data", "space", "platform", "latency", "costs", *LIMITS, "reward", "batch", "precision", "execution", "precisions",
+    "runtime", "method", "trials", "evidence", "epochs", "final-epochs", "recipe", "images", "family", "seed",
 )  # fmt: skip
 """Options that make the plan; a search that is resumed has one already."""
 
@@ -54,13 +56,15 @@ _EPILOG = """examples:
   modelwright search                                        digits, for this machine
   modelwright search --data photos/ --max-latency 5ms --trials 100 --output found
   modelwright search --data photos/ --platform tpu-v4i --batch 128 --precision bf16
+  modelwright search --precisions fp32,bf16,int8 --max-latency 1ms --output found
   modelwright search --resume --output found                go on after an interruption
   modelwright search show found
   modelwright search salvage found                          where its study is damaged
   modelwright search compare found other --html both.html
   modelwright search bench table.csv --choices op1 op2 --maximise accuracy --minimise latency
 
-Without --platform the search is for this very machine: a few networks are measured, and correct the cost model."""
+Without --platform the search is for this very machine: a few networks are measured, and correct the cost model. With
+int8 among --precisions, openvino measures them, and without, torch does."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +114,8 @@ def _what(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=1, metavar="N", help="samples a run, where costs are counted (default: 1)")
     add("--precision", choices=get_args(Policy), help="where costs are counted (default: as is usual there; here fp32)")
     add("--execution", choices=get_args(Execution), help="the same (default: as is usual there; here eager)")
+    add("--precisions", default="", metavar="LIST", help="let the search choose: some of fp32,bf16,int8")
+    add("--runtime", choices=tuple(NUMBERS), help="that whole numbers are for, and that times all (default: see below)")
 
 
 def _how(parser: argparse.ArgumentParser) -> None:
@@ -147,6 +153,8 @@ def _search(arguments: argparse.Namespace) -> int:
     )
     with _ways_out(arguments.output):
         plan = _begun(arguments) or _plan(arguments)
+    if plan.quantizer:
+        hush()
     cost = plan.objectives[1].metric
     with _ways_out(arguments.output), live(cost) as report:
         findings = search(plan, replace(site, report=report), resume=arguments.resume)
@@ -209,6 +217,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     names = ("platform", "batch", "method", "trials", "evidence", "family", "seed", "images")
     fields: dict[str, Any] = {name: getattr(arguments, name) for name in names}
     fields |= {name: getattr(arguments, name) for name in ("precision", "execution") if getattr(arguments, name)}
+    runtime = arguments.runtime or ("openvino" if "int8" in arguments.precisions.split(",") else "")
+    fields |= {"quantizer": NUMBERS[runtime]} if runtime else {}
     data = dataset(arguments.data, seed=arguments.seed)
     plan = plan_for(
         data,
@@ -218,6 +228,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         source=arguments.latency,
         epochs=(arguments.epochs, arguments.final_epochs),
         training=dict(pair(given) for given in arguments.recipe),
+        precisions=tuple(arguments.precisions.split(",")) if arguments.precisions else (),
         **fields,
     )
     return _rewarded(plan, arguments.reward) if arguments.reward else plan
@@ -257,9 +268,10 @@ def _rewarded(plan: Plan, given: Sequence[str]) -> Plan:
 
 
 def _tell(findings: Findings) -> None:
-    headings = ("network", ">test accuracy", ">latency", ">predicted", ">params", ">FLOPs")
+    numbers = ("precision",) if any(member.precision for member in findings.family) else ()
+    headings = ("network", *numbers, ">test accuracy", ">latency", ">predicted", ">params", ">FLOPs")
     both = (findings.family, findings.references)
-    family, others = ([_row(findings.plan, member) for member in members] for members in both)
+    family, others = ([_row(findings.plan, member, bool(numbers)) for member in members] for members in both)
     show_table(Rows(headings, (*family, ("",) * len(headings), *others)))
     print()
     print(result(findings))
@@ -272,11 +284,12 @@ def _tell(findings: Findings) -> None:
         show_note(note)
 
 
-def _row(plan: Plan, member: Member) -> tuple[str, ...]:
-    test = member.learning.test_accuracy
+def _row(plan: Plan, member: Member, numbers: bool) -> tuple[str, ...]:
+    test = member.test_accuracy
     taken = member.measurement
     return (
         member.name,
+        *((member.precision or plan.precision,) if numbers else ()),
         "-" if test is None else percent(test),
         "-" if taken is None else quantity(taken.median_s, "s"),
         quantity(predicted(plan, member) or 0.0, "s"),

@@ -12,10 +12,10 @@ from modelwright.networks.build import build
 from modelwright.networks.catalogue import architecture
 from modelwright.quantize.judging import Samples
 from modelwright.quantize.subject import Subject, Training
-from modelwright.records import Architecture, DataCard, from_json
+from modelwright.records import Architecture, DataCard, Quantization, from_json
 from modelwright.search.handover import load_member
 from modelwright.search.handover.classifier import Classifier
-from modelwright.search.handover.manifest import FILES, verify
+from modelwright.search.handover.manifest import FILES, RECIPE, verify
 from modelwright.training import Data, Split, adapt, dataset, load_weights, preprocess, recipe_for
 
 
@@ -39,12 +39,15 @@ def subject(model: str, weights: Path | None, data: str, counts: tuple[int, int]
         if weights:
             way_out = "Leave out --weights."
             raise SettingError("a network that was handed over has its weights", where="--weights", way_out=way_out)
-        card = verify(folder).data
+        manifest = verify(folder)
+        card = manifest.data
         network = load_member(folder).network
         file = folder / FILES["architecture"]
         made, name = from_json(file.read_bytes(), Architecture, where=str(file)), folder.resolve().name
         held = _as_trained(dataset(data or card.name, seed=seed), card)
+        recipe = _found(folder) if RECIPE[0] in manifest.files else None
     else:
+        recipe = None
         if not data or not weights:
             missing = "--data" if not data else "--weights"
             way_out = "Or name a folder that modelwright search handed over."
@@ -67,7 +70,14 @@ def subject(model: str, weights: Path | None, data: str, counts: tuple[int, int]
         whole=lambda inside: Classifier(inside, made, card),
         training=Training(held, see, recipe_for(held)),
         card=card,
+        recipe=recipe,
     )
+
+
+def _found(folder: Path) -> Quantization:
+    """The recipe that the search chose."""
+    file = folder / RECIPE[1]
+    return from_json(file.read_bytes(), Quantization, where=str(file))
 
 
 def _some(split: Split, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

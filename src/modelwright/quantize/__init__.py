@@ -6,8 +6,14 @@ a target writes the artifact and runs it. Names are imported when they are first
 
 from collections.abc import Mapping
 
-__all__ = ["OBSERVERS", "TARGETS", "TECHNIQUES"]
+__all__ = ["NUMBERS", "OBSERVERS", "TARGETS", "TECHNIQUES"]
 
+NUMBERS: Mapping[str, str] = {
+    "inductor": "modelwright.quantize.numbers:inductor",
+    "onnxruntime": "modelwright.quantize.numbers:onnxruntime",
+    "openvino": "modelwright.quantize.numbers:openvino",
+}
+"""Name of a target -> what runs networks in its numbers, as a search's plan names it."""
 OBSERVERS: Mapping[str, str] = {
     "entropy": "modelwright.quantize.observers.entropy:EntropyObserver",
     "histogram": "torchao.quantization.pt2e:HistogramObserver",

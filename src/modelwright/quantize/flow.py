@@ -87,6 +87,7 @@ class Flow:
             ExportError: the target cannot run the float network.
         """
         self.floats()
+        self.begin()
         self.calibrations()
         best = self.best()
         if best is None:
@@ -107,10 +108,21 @@ class Flow:
         if plain.state != "finished":
             raise ExportError("the target must run the float network", where=self.wishes.target, value=plain.reason)
 
+    def begin(self) -> None:
+        """What the network comes with, such as the recipe of the search that found it, by the target's schemes."""
+        given = self.subject.recipe
+        if given is None or given.kind != "static":
+            return
+        parts = {"floats": given.floats, "layers": given.layers, "techniques": given.techniques}
+        recipe = self.recipe(calibration=given.calibration, **parts)
+        name = "found" if recipe.layers or recipe.techniques else f"int8-{recipe.calibration}"
+        self.attempt(name, recipe, partial(self._part, recipe))
+        self.notes.append(f"{name} is the recipe that the network came with.")
+
     def calibrations(self) -> None:
         """Everything in whole numbers, with ranges found in several ways."""
         for name in self.wishes.calibrations:
-            if self.time():
+            if self.time() and f"int8-{name}" not in self.tried:
                 recipe = self.recipe(calibration=name)
                 self.attempt(f"int8-{name}", recipe, partial(self._calibrated, recipe))
 

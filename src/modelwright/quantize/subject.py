@@ -7,7 +7,7 @@ from typing import final
 from torch import nn
 
 from modelwright.quantize.judging import Samples
-from modelwright.records import DataCard, Recipe
+from modelwright.records import DataCard, Quantization, Recipe
 from modelwright.training import Data, Preprocess
 
 
@@ -46,6 +46,7 @@ class Subject:
         whole: puts around the network what makes samples into its inputs.
         training: for quantization-aware training; None where there is none.
         card: describes the data, for whoever loads the artifact.
+        recipe: that is tried first, such as the one by which a search found the network; None for none.
     """
 
     name: str
@@ -56,3 +57,4 @@ class Subject:
     whole: Callable[[nn.Module], nn.Module] = _as_it_is
     training: Training | None = None
     card: DataCard | None = None
+    recipe: Quantization | None = None

@@ -7,6 +7,7 @@ import msgspec
 from modelwright.records.architecture import Architecture
 from modelwright.records.measurement import Device, Measurement
 from modelwright.records.platform import Count, Execution, Policy
+from modelwright.records.quantization import Quantization
 from modelwright.records.recipe import Learning, Recipe
 from modelwright.records.space import Point, Space
 
@@ -84,6 +85,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         family: how many members are wanted.
         seed: of everything that is drawn.
         images: so many training images are used, 0 for all; a stratified part.
+        quantizer: "module:attribute" of what runs trained networks in the numbers that the space's choice "precision"
+            names: it judges them in whole numbers, and on this machine times all candidates; "" for torch alone, which
+            has fp32 and bf16.
     """
 
     space: Space
@@ -101,6 +105,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     family: Count = 3
     seed: int = 0
     images: int = 0
+    quantizer: str = ""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -116,6 +121,9 @@ class Member(msgspec.Struct, frozen=True):
         files: what was written: role ("weights", "program", "onnx", "card") -> path in the folder.
         counted: metric -> the number as the search counts it, such as a calibrated latency; where there is none, the
             performance model's is what the search went by.
+        precision: the numbers that it computes in, where the search chose them; None for those of the plan.
+        accuracies: split ("validation", "test") -> accuracy in these numbers, where it was trained in others.
+        recipe: how it comes to compute in them; None where the search did not choose.
     """
 
     name: str
@@ -126,6 +134,19 @@ class Member(msgspec.Struct, frozen=True):
     trial: int | None = None
     files: dict[str, str] = {}
     counted: dict[str, float] = {}
+    precision: Policy | None = None
+    accuracies: dict[str, float] = {}
+    recipe: Quantization | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """On the validation split, in the numbers that it computes in."""
+        return self.accuracies.get("validation", self.learning.accuracy)
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """On the test split, likewise; None where nobody asked."""
+        return self.accuracies.get("test", self.learning.test_accuracy)
 
 
 class Agreement(msgspec.Struct, frozen=True):

@@ -133,8 +133,8 @@ class Basis(msgspec.Struct, frozen=True):
 
     def accuracy(self, member: Member) -> float:
         """On that split."""
-        tested = member.learning.test_accuracy if self.tested else None
-        return member.learning.accuracy if tested is None else tested
+        tested = member.test_accuracy if self.tested else None
+        return member.accuracy if tested is None else tested
 
     def latency(self, member: Member) -> float | None:
         """Seconds for a whole batch; None where that is not known."""
@@ -146,7 +146,7 @@ class Basis(msgspec.Struct, frozen=True):
 def basis(members: Sequence[Member]) -> Basis:
     """The best basis on which all of these networks can be compared."""
     return Basis(
-        tested=all(member.learning.test_accuracy is not None for member in members),
+        tested=all(member.test_accuracy is not None for member in members),
         measured=all(member.measurement for member in members),
     )
 

@@ -43,8 +43,9 @@ class Line(msgspec.Struct, frozen=True):
 
 def members_table(findings: Findings) -> Data:
     """One row a member, smallest first, then one a reference."""
-    headings = ("network", "role", ">test accuracy", ">validation", ">latency, measured", ">spread", ">predicted",
-                ">ratio", ">params", ">FLOPs", ">trial")  # fmt: skip
+    numbers = ("precision",) if any(member.precision for member in findings.family) else ()
+    headings = ("network", "role", *numbers, ">test accuracy", ">validation", ">latency, measured", ">spread",
+                ">predicted", ">ratio", ">params", ">FLOPs", ">trial")  # fmt: skip
     return Data(
         headings,
         (
@@ -109,6 +110,7 @@ def member_card(member: Member, on: Basis) -> Card:
         (f"{on.split} accuracy", percent(on.accuracy(member))),
         *(((f"latency, {on.timing}", quantity(seconds, "s")),) if seconds else ()),
         *((name, quantity(member.estimates[name])) for name in ("flops", "params") if name in member.estimates),
+        *((("precision", member.precision),) if member.precision else ()),
         *((("trial", str(member.trial)),) if member.trial is not None else ()),
     )
 
@@ -140,11 +142,13 @@ def _placed(line: Line, on: Basis) -> tuple[Mark, ...]:
 
 def _row(findings: Findings, member: Member, role: str) -> tuple[str, ...]:
     taken, expected = member.measurement, predicted(findings.plan, member)
-    tested = member.learning.test_accuracy
+    tested = member.test_accuracy
+    chosen = any(one.precision for one in findings.family)
     sizes = [counted(findings, member, metric) for metric in ("params", "flops")]
     return (
         *(member.name, role if member.learning.complete else f"{role}, training cut short"),
-        *("" if tested is None else percent(tested), percent(member.learning.accuracy)),
+        *((member.precision or findings.plan.precision,) if chosen else ()),
+        *("" if tested is None else percent(tested), percent(member.accuracy)),
         *((quantity(taken.median_s, "s"), f"{100 * taken.spread:.1f}%") if taken else ("", "")),
         "" if expected is None else quantity(expected, "s"),
         ratio(taken.median_s / expected) if taken and expected else "",

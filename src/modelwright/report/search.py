@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelwright.records import Platform
-from modelwright.records.study import Findings, Member
+from modelwright.records.study import Findings, Member, Plan
 from modelwright.report.candidates import Basis, basis, cost_metric, got_in_words, metric_name, written
 from modelwright.report.chosen import changes_chart, reasons_table
 from modelwright.report.curves import agreement_chart, learning_curves
@@ -69,9 +69,10 @@ def result(findings: Findings) -> str:
     if not findings.family:
         return "No network came of it."
     on = basis([*findings.family, *findings.references])
-    best = max(findings.family, key=lambda member: member.learning.accuracy)
+    best = max(findings.family, key=lambda member: member.accuracy)
     seconds = on.latency(best)
-    text = f"{best.name} is right on {percent(on.accuracy(best))} of the {on.split} split"
+    named = f"{best.name} ({best.precision})" if best.precision else best.name
+    text = f"{named} is right on {percent(on.accuracy(best))} of the {on.split} split"
     if seconds:
         text += f" and takes {quantity(seconds, 's')} ({on.timing})"
     if not findings.references:
@@ -126,9 +127,15 @@ def _asked(findings: Findings) -> str:
     cost = metric_name(cost_metric(plan))
     return (
         f"A search of {many(judged, 'candidate')} of the space {plan.space.name}, {_EVIDENCE[plan.evidence]} "
-        f"on {Path(plan.data).name}, for accuracy and {cost} at batch {plan.batch}, {plan.precision} "
+        f"on {Path(plan.data).name}, for accuracy and {cost} at batch {plan.batch}, {_numbers(plan)} "
         f"{plan.execution}{within}."
     )
+
+
+def _numbers(plan: Plan) -> str:
+    """What networks compute in: what the space lets them choose, or the plan's precision."""
+    chosen = next((choice.values for choice in plan.space.choices if choice.name == "precision"), (plan.precision,))
+    return " or ".join(map(str, chosen))
 
 
 def _figures(*charts: Chart | None) -> str:

@@ -54,7 +54,7 @@ def _held(study: Study, trial: Trial) -> Learning | None:
 
 def _train(study: Study, desk: Desk, trials: Sequence[Trial], tell: Callable[[str], None] | None = None) -> None:
     """Train in full those that were not; one that cannot be trained is no part of the sample."""
-    full = TrainingJudge(desk.data, desk.plan.recipe, desk.site.checkpoints, run=desk.run)
+    full = TrainingJudge(desk.data, desk.plan.recipe, desk.site.checkpoints, run=desk.run)  # in what they learn in
     for trial in trials:
         if trial.architecture is None or _held(study, trial) is not None:
             continue

@@ -6,24 +6,27 @@ from typing import final
 
 import msgspec
 import numpy as np
+import torch
 
 from modelwright.errors import SettingError
 from modelwright.hardware import platform
+from modelwright.hardware.model import check as check_precision
 from modelwright.networks.measuring import Protocol, Setting, architecture_subject, measure
 from modelwright.networks.measuring.ambience import device_of
 from modelwright.networks.measuring.setting import check as check_setting
-from modelwright.records import Architecture, Measurement, Objective, Plan, Point
+from modelwright.records import Architecture, Measurement, Objective, Plan, Platform, Point, Policy
 from modelwright.search.algorithms import Searcher, searchers
 from modelwright.search.calibration import Calibration
 from modelwright.search.costs import FREE, Costs
 from modelwright.search.evaluate import Judge, rungs
+from modelwright.search.evaluate.numbers import Candidate, Numbers, Quantizer, quantizer_of
 from modelwright.search.evaluate.scores.judge import ScoreJudge
 from modelwright.search.evaluate.supernet.judge import SupernetJudge, train_supernet
 from modelwright.search.evaluate.training import TrainingJudge
 from modelwright.search.failures import FAILURES
 from modelwright.search.objectives import check, limits, losses
 from modelwright.search.site import Site
-from modelwright.search.space import Product, feasible
+from modelwright.search.space import Product, feasible, precision_of, precisions_of
 from modelwright.search.study import Study
 from modelwright.training import Data, Run, dataset
 
@@ -52,6 +55,7 @@ class Desk:
         costs: of points.
         searcher: suggests points.
         judge: says how accurate they are.
+        quantizer: runs networks in whole numbers; None where the plan names nothing that does.
     """
 
     plan: Plan
@@ -61,6 +65,7 @@ class Desk:
     costs: Costs
     searcher: Searcher
     judge: Judge
+    quantizer: Quantizer | None = None
 
     @property
     def run(self) -> Run:
@@ -68,9 +73,18 @@ class Desk:
         site = self.site
         return Run(device=site.device, threads=site.threads, clock=site.clock, commit=site.commit)
 
-    def measure(self, architectures: Sequence[Architecture]) -> tuple[Measurement, ...]:
+    @property
+    def numbers(self) -> Numbers:
+        """How accurate networks are in other numbers than they were trained in."""
+        return Numbers(self.data, self.quantizer)
+
+    def candidate(self, architecture: Architecture, point: Point | None = None) -> Candidate:
+        """A network in its point's numbers, or in the plan's."""
+        return Candidate(architecture, precision_of(self.plan, point or {}))
+
+    def measure(self, candidates: Sequence[Candidate]) -> tuple[Measurement, ...]:
         """Latencies on the device at hand, all in turns."""
-        return measured(self.plan, self.site, architectures)
+        return measured(self.plan, self.site, candidates)
 
 
 def read_data(plan: Plan) -> Data:
@@ -79,27 +93,35 @@ def read_data(plan: Plan) -> Data:
     return data.subset(train=plan.images, seed=plan.seed) if plan.images else data
 
 
-def measured(plan: Plan, site: Site, architectures: Sequence[Architecture]) -> tuple[Measurement, ...]:
-    """Latencies on the site's device in the plan's setting, all in turns."""
-    setting = Setting(plan.batch, plan.precision, plan.execution, device=site.device, threads=site.threads)
-    subjects = [architecture_subject(found, setting) for found in architectures]
+def measured(plan: Plan, site: Site, candidates: Sequence[Candidate]) -> tuple[Measurement, ...]:
+    """Latencies on the site's device in the plan's setting, all in turns: by torch, or by what the plan names."""
+    quantizer = quantizer_of(plan, timed=True)
+    if quantizer is not None:
+        threads = site.threads or torch.get_num_threads()
+        return quantizer.measure(candidates, batch=plan.batch, threads=threads, clock=site.clock, commit=site.commit)
+    subjects = [
+        architecture_subject(
+            made, Setting(plan.batch, precision, plan.execution, device=site.device, threads=site.threads)
+        )
+        for made, precision in candidates
+    ]
     return measure(subjects, PROTOCOL, clock=site.clock, commit=site.commit)
 
 
-def measurable(plan: Plan, site: Site, architectures: Sequence[Architecture]) -> tuple[Measurement, ...]:
+def measurable(plan: Plan, site: Site, candidates: Sequence[Candidate]) -> tuple[Measurement, ...]:
     """The same, without those that cannot be measured here; in turns where the others fit the memory together."""
     try:
-        return measured(plan, site, architectures)
+        return measured(plan, site, candidates)
     except FAILURES:
-        alone = [row for found in architectures for row in _alone(plan, site, found)]
-    names = {row.architecture for row in alone}
-    able = [found for found in architectures if found.name in names]
-    if not able or len(able) == len(architectures):
+        alone = [row for found in candidates for row in _alone(plan, site, found)]
+    names = {(row.architecture, row.precision) for row in alone}
+    able = [found for found in candidates if (found.architecture.name, found.precision) in names]
+    if not able or len(able) == len(candidates):
         return tuple(alone)
     return measurable(plan, site, able)
 
 
-def _alone(plan: Plan, site: Site, found: Architecture) -> tuple[Measurement, ...]:
+def _alone(plan: Plan, site: Site, found: Candidate) -> tuple[Measurement, ...]:
     try:
         return measured(plan, site, [found])
     except FAILURES:
@@ -122,33 +144,57 @@ def prepare(study: Study, site: Site) -> Desk:
     check(plan.objectives)
     searcher = searchers[plan.method]()
     _check_device(plan, site)
+    quantizer = quantizer_of(plan, timed=at_hand(plan))
     data = read_data(plan)
     domain = Product(plan.space)
-    costs = Costs(plan, platform(plan.platform or "x86"))
+    costs = Costs(plan, _platform(plan))
     _check_costs(plan, domain, costs)
     if any(objective.source == "calibrated" for objective in plan.objectives):
-        costs = Costs(plan, costs.platform, calibration(study, costs, domain, site))
+        costs = Costs(plan, costs.platform, calibrations(study, costs, domain, site))
     _check_limits(plan, domain, costs)
-    return Desk(plan, site, data, domain, costs, searcher, judge_of(plan, site, data))
+    judge = judge_of(plan, site, data, Numbers(data, quantizer))
+    return Desk(plan, site, data, domain, costs, searcher, judge, quantizer)
 
 
-def calibration(study: Study, costs: Costs, domain: Product, site: Site) -> Calibration:
-    """How far the performance model is off on this machine, from a few networks spread over all latencies."""
-    held = study.state().note("calibration", Calibration)
-    if held is not None:
-        return held
+def calibrations(study: Study, costs: Costs, domain: Product, site: Site) -> dict[Policy, Calibration]:
+    """How far the performance model is off on this machine in each precision that a candidate may compute in.
+
+    From a few networks spread over all latencies; half of them in a precision that is not the plan's.
+    """
     plan = study.plan
+    wanted = _precisions(plan)
+    state = study.state()
+    held = {one: found for one in wanted if (found := state.note(_note(plan, one), Calibration)) is not None}
+    if len(held) == len(wanted):
+        return held
     points = sample(domain, costs, CALIBRATED_BY, np.random.default_rng([plan.seed, 1]))
-    every = [costs.architecture(point, f"calibration-{place}") for place, point in enumerate(points)]
+    networks = [costs.architecture(point, f"calibration-{place}") for place, point in enumerate(points)]
+    every = [Candidate(made, one) for one in wanted for made in networks[:: 1 if one == plan.precision else 2]]
     site.tell("calibrate", 0, len(every), f"{len(every)} networks of the space are measured")
-    taken = {row.architecture: row.median_s for row in measurable(plan, site, every)}
-    if len(taken) < 2:
-        measured(plan, site, every)  # says what hinders
-    made = [found for found in every if found.name in taken]
-    fitted = Calibration.fit(made, costs.raw(made), [taken[found.name] for found in made])
-    study.note("calibration", fitted)
-    site.tell("calibrate", len(made), len(made), f"predictions are off by {fitted.error:.0%} (median)")
-    return fitted
+    taken = {(row.architecture, row.precision): row.median_s for row in measurable(plan, site, every)}
+    for precision in wanted:
+        made = [found for found in networks if (found.name, precision) in taken]
+        if len(made) < 2:
+            measured(plan, site, [one for one in every if one.precision == precision])  # says what hinders
+        rows = costs.raw(made, [precision] * len(made))
+        held[precision] = Calibration.fit(made, rows, [taken[found.name, precision] for found in made])
+        study.note(_note(plan, precision), held[precision])
+        told = f"predictions{_in(plan, precision)} are off by {held[precision].error:.0%} (median)"
+        site.tell("calibrate", len(taken), len(every), told)
+    return held
+
+
+def _precisions(plan: Plan) -> tuple[Policy, ...]:
+    """Those that anything may compute in: the plan's own, which references have, first."""
+    return tuple(dict.fromkeys((plan.precision, *precisions_of(plan.space))))
+
+
+def _note(plan: Plan, precision: str) -> str:
+    return "calibration" if precision == plan.precision else f"calibration-{precision}"
+
+
+def _in(plan: Plan, precision: str) -> str:
+    return f" in {precision}" if precisions_of(plan.space) else ""
 
 
 def sample(domain: Product, costs: Costs, count: int, rng: np.random.Generator) -> list[Point]:
@@ -178,7 +224,7 @@ def _priced(costs: Costs, points: Sequence[Point]) -> list[tuple[Point, float]]:
     return [(point, row["latency_s"]) for point, row in zip(single, rows, strict=True) if row]
 
 
-def judge_of(plan: Plan, site: Site, data: Data) -> Judge:
+def judge_of(plan: Plan, site: Site, data: Data, numbers: Numbers | None = None) -> Judge:
     """What judges candidates, by the plan's evidence."""
     run = Run(device=site.device, threads=site.threads, clock=site.clock, commit=site.commit)
     if plan.evidence == "score":
@@ -189,20 +235,37 @@ def judge_of(plan: Plan, site: Site, data: Data) -> Judge:
         supernet, _ = train_supernet(plan.space, data, recipe, kept)
         return SupernetJudge(supernet, recipe.epochs, data, run=run)
     budgets = rungs(plan.recipe.epochs) if plan.evidence == "halving" else ()
-    return TrainingJudge(data, plan.recipe, site.checkpoints, budgets, run)
+    return TrainingJudge(data, plan.recipe, site.checkpoints, budgets, run, numbers)
+
+
+def _platform(plan: Plan) -> Platform:
+    """What costs are estimated for; of this machine, which calibration corrects, bf16 counts as twice as fast as fp32.
+
+    So are its units, where there are some: two products for each one (Intel, AVX512_BF16; AMD, Zen 4).
+    """
+    found = platform(plan.platform or "x86")
+    if plan.platform or "bf16" in found.matrix.peak:
+        return found
+    peak = {**found.matrix.peak, "bf16": 2 * found.matrix.peak["fp32"]}
+    return msgspec.structs.replace(found, matrix=msgspec.structs.replace(found.matrix, peak=peak))
 
 
 def _check_device(plan: Plan, site: Site) -> None:
     setting = Setting(device=site.device, threads=site.threads)
-    if at_hand(plan):
-        asked = {"batch": plan.batch, "precision": plan.precision, "execution": plan.execution}
-        setting = msgspec.structs.replace(setting, **asked)
+    if plan.quantizer and at_hand(plan) and setting.kind != "cpu":
+        way_out = "Take --device cpu, or leave out --runtime."
+        raise SettingError("the runtime runs on a CPU", where="device", value=site.device, way_out=way_out)
+    for precision in _precisions(plan) if at_hand(plan) and not plan.quantizer else ():
+        asked = {"batch": plan.batch, "precision": precision, "execution": plan.execution}
+        check_setting(msgspec.structs.replace(setting, **asked))
     check_setting(setting)
     device_of(setting)
 
 
 def _check_costs(plan: Plan, domain: Product, costs: Costs) -> None:
     """Say before the search starts that the space makes no networks, or that the platform does not tell a cost."""
+    for precision in _precisions(plan):
+        check_precision(costs.platform, plan.batch, precision)
     rows = [row for row in costs.values(domain.sample(np.random.default_rng([plan.seed, 5]), LOOKS)) if row]
     if not rows:
         rule, way_out = "the space must make networks that have a cost", "Correct what makes them, or the choices."

@@ -3,20 +3,23 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import msgspec
 from torch import nn
 
 from modelwright.networks.build import build
-from modelwright.records import Architecture, Learning, Measurement, Member, Plan, Trial
+from modelwright.records import Architecture, Measurement, Member, Plan, Trial
 from modelwright.search.choosing import members, worth_measuring
 from modelwright.search.desk import Desk, at_hand, measurable
+from modelwright.search.evaluate.numbers import Candidate, recipe_of
+from modelwright.search.failures import FAILURES, told
 from modelwright.search.hands import Hands
 from modelwright.search.lessons import learn_all
 from modelwright.search.objectives import keeps, losses
 from modelwright.search.pareto import non_dominated
 from modelwright.search.references import references
+from modelwright.search.space import precisions_of
 from modelwright.search.standing import counted, judged
 from modelwright.search.study import Study
 from modelwright.training import load_weights
@@ -59,7 +62,7 @@ def grow(study: Study, desk: Desk, others: Hands) -> Grown:
     if not chosen:
         return Grown((), (), verified, notes)
     costs, plan = desk.costs, desk.plan
-    latencies = [row["latency_s"] for row in costs.of([trial.architecture for trial in chosen if trial.architecture])]
+    latencies = [row["latency_s"] for row in costs.values([trial.point for trial in chosen])]
     peers = references(costs, desk.data, latencies)
     named = [
         msgspec.structs.replace(trial.architecture, name=f"{plan.space.name}-{place}")
@@ -67,21 +70,28 @@ def grow(study: Study, desk: Desk, others: Hands) -> Grown:
         if trial.architecture is not None
     ]
     learned, failed = learn_all(study, desk, [*named, *peers], others)
-    trials = {made.name: trial.number for made, trial in zip(named, chosen, strict=True)}
-    every = [made for made in (*named, *peers) if made.name in learned]
+    trials = {made.name: trial for made, trial in zip(named, chosen, strict=True)}
+    every = [_candidate(desk, made, trials.get(made.name)) for made in (*named, *peers) if made.name in learned]
     taken = measured(study, desk, "final", every)
-    members = [
-        Member(
-            name=made.name,
-            architecture=made,
-            learning=learned[made.name],
+    made, precisions = [one.architecture for one in every], [one.precision for one in every]
+    members = []
+    for one, estimate, row in zip(every, costs.raw(made, precisions), costs.of(made, precisions), strict=True):
+        name = one.architecture.name
+        try:
+            numbers = _numbers(desk, one) if name in trials and precisions_of(plan.space) else {}
+        except FAILURES as failure:
+            failed = (*failed, f"{name} was left out: {told(failure)}")
+            continue
+        member = Member(
+            name=name,
+            architecture=one.architecture,
+            learning=learned[name],
             estimates=estimate,
-            measurement=taken.get(made.name),
-            trial=trials.get(made.name),
-            counted=_counted(plan, row, learned[made.name], taken.get(made.name)),
+            measurement=taken.get(name),
+            trial=trials[name].number if name in trials else None,
+            **numbers,
         )
-        for made, estimate, row in zip(every, costs.raw(every), costs.of(every), strict=True)
-    ]
+        members.append(msgspec.structs.replace(member, counted=_counted(plan, row, member)))
     family, broken = _within(plan, [member for member in members if member.trial is not None])
     held_against = tuple(member for member in members if member.trial is None)
     return Grown(family, held_against, verified, (*notes, *failed, *broken))
@@ -105,7 +115,8 @@ def choose(study: Study, desk: Desk, verified: dict[str, Measurement]) -> tuple[
         group = worth_measuring(plan, left, rungs)
         if not group:
             break
-        taken = measured(study, desk, f"verify-{turn}", [t.architecture for t in group if t.architecture])
+        networks = [_candidate(desk, trial.architecture, trial) for trial in group if trial.architecture]
+        taken = measured(study, desk, f"verify-{turn}", networks)
         verified |= taken
         every = {trial.number: row for trial, row in zip(left, counted(left, rungs), strict=True)}
         for trial in group:
@@ -147,12 +158,27 @@ def _shortage(plan: Plan, candidates: Sequence[Trial], count: int, behind: int) 
     return (f"{why}; nothing was trained in full.",)
 
 
-def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architecture]) -> dict[str, Measurement]:
+def _candidate(desk: Desk, made: Architecture, trial: Trial | None) -> Candidate:
+    """A network in the numbers of its trial; a reference in those of the plan."""
+    return desk.candidate(made, trial.point if trial else None)
+
+
+def _numbers(desk: Desk, one: Candidate) -> dict[str, Any]:
+    """What a member's record tells of the numbers that it computes in; how accurate it is in them."""
+    found: dict[str, Any] = {"precision": one.precision, "recipe": recipe_of(one.precision, desk.quantizer)}
+    if one.precision == "fp32":
+        return found
+    network = trained(desk, one.architecture)
+    splits = {"validation": desk.data.validation, "test": desk.data.test}
+    return {**found, "accuracies": {name: desk.numbers.accuracy(network, one, split) for name, split in splits.items()}}
+
+
+def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Candidate]) -> dict[str, Measurement]:
     """Measurements by name of what can be measured, in turns; none where the search is for another machine."""
     if not at_hand(desk.plan) or not networks:
         return {}
     held = study.state().note(f"measured-{stage}", Taken)
-    names = {found.name for found in networks}
+    names = {found.architecture.name for found in networks}
     if held is None or {row.architecture for row in held.rows} != names:
         desk.site.tell("measure", 0, len(networks), f"{len(networks)} networks in turns")
         held = Taken(measurable(desk.plan, desk.site, networks))
@@ -160,10 +186,10 @@ def measured(study: Study, desk: Desk, stage: str, networks: Sequence[Architectu
     return {row.architecture: row for row in held.rows}
 
 
-def network_of(desk: Desk, member: Member) -> nn.Module:
-    """The member's trained network, in evaluation mode."""
-    network = build(member.architecture)
-    load_weights(network, desk.site.checkpoints / f"{member.name}.safetensors")
+def trained(desk: Desk, architecture: Architecture) -> nn.Module:
+    """The network that was trained under the architecture's name, in evaluation mode."""
+    network = build(architecture)
+    load_weights(network, desk.site.checkpoints / f"{architecture.name}.safetensors")
     return network.eval()
 
 
@@ -174,10 +200,11 @@ def _with(plan: Plan, row: dict[str, float], taken: Measurement | None) -> dict[
     return {**row, "latency_s": taken.median_s, "throughput_per_s": taken.throughput_per_s}
 
 
-def _counted(plan: Plan, row: dict[str, float], learning: Learning, taken: Measurement | None) -> dict[str, float]:
+def _counted(plan: Plan, row: dict[str, float], member: Member) -> dict[str, float]:
     """The numbers of a member as the search counts those of a candidate; its measurement only where it counts these."""
-    numbers = {**row, "accuracy": learning.accuracy}
-    return _with(plan, numbers, taken) if any(one.source == "measure" for one in plan.objectives) else numbers
+    numbers = {**row, "accuracy": member.accuracy}
+    measures = any(one.source == "measure" for one in plan.objectives)
+    return _with(plan, numbers, member.measurement) if measures else numbers
 
 
 def _within(plan: Plan, members: Sequence[Member]) -> tuple[tuple[Member, ...], tuple[str, ...]]:

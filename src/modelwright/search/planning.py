@@ -12,7 +12,7 @@ from modelwright.hardware import platform
 from modelwright.records import Objective, Plan, Recipe, Space, convert
 from modelwright.records.study import Metric
 from modelwright.search.objectives import check
-from modelwright.search.space import space, with_data
+from modelwright.search.space import space, with_data, with_precisions
 from modelwright.training import Data, recipe_for
 from modelwright.training.data.catalogue import sources
 
@@ -46,7 +46,9 @@ def plan_for(
         epochs: of a candidate and of the family, 0 for the data's own and twice that.
         training: fields of `Recipe` that differ from the data's own, such as {"precision": "amp-bf16"}.
         fields: further fields of `Plan`: platform, batch, precision, execution (where estimates decide, by default
-            what is usual on the platform), method, trials, evidence, family, seed, images.
+            what is usual on the platform; where a quantizer times candidates, "engine"), method, trials, evidence,
+            family, seed, images, quantizer. And precisions that networks may compute in, such as ("fp32", "int8"): a
+            choice that is added to the space.
 
     Raises:
         SettingError: the objectives or the space do not fit.
@@ -63,10 +65,12 @@ def plan_for(
     if how == "estimate":  # what is usual there; what is measured here is measured as a plan has it
         usual = platform(accelerator)
         fields = {"precision": usual.precision, "execution": usual.execution, **fields}
+    elif fields.get("quantizer"):
+        fields = {"execution": "engine", **fields}
     recipe = _changed(recipe_for(data), training or {})
     first, last = epochs[0] or recipe.epochs, epochs[1] or FINAL * (epochs[0] or recipe.epochs)
     plan = Plan(
-        space=fitted(space_name, data),
+        space=_asking(fitted(space_name, data), fields.pop("precisions", ())),
         objectives=objectives,
         data=_data_from_anywhere(data.name),
         platform=_platform_from_anywhere(accelerator),
@@ -79,6 +83,11 @@ def plan_for(
         if number < 0:
             raise SettingError(f"{name} must not be negative", where="plan", value=number)
     return plan
+
+
+def _asking(found: Space, precisions: Sequence[str]) -> Space:
+    """The space, with a choice of precision where some are named."""
+    return with_precisions(found, precisions) if precisions else found
 
 
 def fitted(name: str, data: Data) -> Space:

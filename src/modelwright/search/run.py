@@ -14,12 +14,13 @@ from modelwright.networks.measuring.setting import Setting
 from modelwright.records import Device, Findings, Member, Plan, Prediction, Trial, to_json, write_whole
 from modelwright.search.check import checked
 from modelwright.search.desk import Desk, at_hand, prepare
-from modelwright.search.family import Grown, grow, network_of
+from modelwright.search.family import Grown, grow, trained
 from modelwright.search.handover import Context, hand_over
 from modelwright.search.hands import hands
 from modelwright.search.objectives import check
 from modelwright.search.reasons import reasons
 from modelwright.search.site import Site
+from modelwright.search.space import precisions_of
 from modelwright.search.standing import front, growth, judged
 from modelwright.search.study import Study
 from modelwright.search.work import crew
@@ -117,10 +118,15 @@ def handed_over(desk: Desk, grown: Grown) -> tuple[tuple[Member, ...], tuple[str
     for place, member in enumerate(grown.family):
         site.tell("hand over", place, len(grown.family), member.name)
         context = Context.of(
-            desk.data, commit=site.commit, clock=site.clock, command=site.command, study=site.study, plan=desk.plan
+            desk.data,
+            commit=site.commit,
+            clock=site.clock,
+            command=site.command,
+            study=site.study,
+            plan=msgspec.structs.replace(desk.plan, precision=member.precision or desk.plan.precision),
         )
         try:
-            family.append(hand_over(network_of(desk, member), member, site.folder, context=context))
+            family.append(hand_over(trained(desk, member.architecture), member, site.folder, context=context))
         except ExportError as failure:  # the search has found it all the same
             family.append(member)
             notes.append(f"{member.name} was not written: {failure}")
@@ -129,11 +135,12 @@ def handed_over(desk: Desk, grown: Grown) -> tuple[tuple[Member, ...], tuple[str
 
 def _predictions(desk: Desk, grown: Grown, ranked: Sequence[Trial]) -> Iterator[Prediction]:
     """Candidates that were measured, beside what was predicted of them."""
-    calibration = desk.costs.calibration
-    if calibration is not None:
+    calibrations = desk.costs.calibrations
+    for precision, calibration in calibrations.items():
+        numbers = f" {precision}" if precision != desk.plan.precision else ""
         for name, said, took in zip(calibration.names, calibration.estimated_s, calibration.measured_s, strict=True):
-            yield Prediction(name, said, took, "estimate")
-    source: Literal["calibrated", "estimate"] = "estimate" if calibration is None else "calibrated"
+            yield Prediction(f"{name}{numbers}", said, took, "estimate")
+    source: Literal["calibrated", "estimate"] = "calibrated" if calibrations else "estimate"
     for trial in ranked:
         taken = grown.verified.get(f"trial-{trial.number}")
         if taken is not None:
@@ -142,12 +149,14 @@ def _predictions(desk: Desk, grown: Grown, ranked: Sequence[Trial]) -> Iterator[
 
 
 def _notes(desk: Desk) -> Iterator[str]:
-    calibration = desk.costs.calibration
-    if calibration is not None:
+    for precision, calibration in desk.costs.calibrations.items():
+        numbers = f" in {precision}" if len(desk.costs.calibrations) > 1 else ""
         yield (
-            f"Latencies of candidates are the performance model's, corrected by {len(calibration.names)} measurements;"
-            f" each of these, predicted from the others, is off by {calibration.error:.0%} (median)."
+            f"Latencies of candidates{numbers} are the performance model's, corrected by {len(calibration.names)} "
+            f"measurements; each of these, predicted from the others, is off by {calibration.error:.0%} (median)."
         )
+    if precisions_of(desk.plan.space):
+        yield f"References compute in {desk.plan.precision}; networks of the family in the numbers that were chosen."
     if not at_hand(desk.plan):
         yield f"Nothing was measured: {desk.plan.platform} is not the machine that the search ran on."
     for why, count in desk.costs.problems.items():

@@ -103,7 +103,7 @@ def judge(desk: Desk, trial: Trial) -> Trial:
     architecture = desk.costs.architecture(trial.point, f"trial-{trial.number}")
     values = dict(desk.costs.values([trial.point])[0])
     if any(objective.source == "measure" for objective in plan.objectives):
-        (taken,) = desk.measure([architecture])
+        (taken,) = desk.measure([desk.candidate(architecture, trial.point)])
         values |= {"latency_s": taken.median_s, "throughput_per_s": taken.throughput_per_s}
     if not keeps(plan.objectives, values):
         reason = "beyond a limit: " + ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())

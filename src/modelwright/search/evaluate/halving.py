@@ -84,7 +84,8 @@ def _values(seen: Sequence[Trial], budget: int) -> dict[str, float] | None:
             return trial.values
         epochs = trial.learning.epochs if trial.learning else ()
         if good and trial.budget > budget and 0 < budget <= len(epochs):
-            return {**trial.values, "accuracy": epochs[budget - 1].accuracy}
+            lost = epochs[-1].accuracy - trial.values["accuracy"]  # in other numbers than it was trained in; else 0
+            return {**trial.values, "accuracy": epochs[budget - 1].accuracy - lost}
     return None
 
 

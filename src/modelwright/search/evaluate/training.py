@@ -4,13 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import final
+from typing import cast, final
 
 import msgspec
 
 from modelwright.errors import SettingError
-from modelwright.records import Architecture, Epoch, Learning, Point, Recipe
+from modelwright.records import Architecture, Epoch, Learning, Point, Policy, Recipe, to_json
 from modelwright.search.evaluate.judge import Judge, Judgement, check_budget
+from modelwright.search.evaluate.numbers import Candidate, Numbers
+from modelwright.search.space.numbers import CHOICE
+from modelwright.store import digest
 from modelwright.training import Data, Run, train
 
 
@@ -30,6 +33,7 @@ class TrainingJudge(Judge):
         folder: keeps a checkpoint for each candidate.
         budgets: the rungs in epochs, rising; the recipe's own if empty.
         run: device, threads, clock and commit; may be told each epoch. Its checkpoint is not used.
+        numbers: tells what is lost where a point's network computes in other numbers than it was trained in.
     """
 
     data: Data
@@ -37,6 +41,7 @@ class TrainingJudge(Judge):
     folder: Path
     budgets: tuple[int, ...] = ()
     run: Run = field(default_factory=Run)
+    numbers: Numbers | None = None
 
     def __post_init__(self) -> None:
         rising = all(before < later for before, later in pairwise(self.rungs))
@@ -52,17 +57,31 @@ class TrainingJudge(Judge):
     def judge(self, architecture: Architecture, point: Point, budget: int, name: str) -> Judgement:
         """The accuracy after that many epochs; goes on from what was trained under this name.
 
+        A network in several numbers is trained once: where the point names a precision, its checkpoint goes by the
+        network. What it loses in other numbers is taken off, as its weights are by then.
+
         Raises:
             SettingError: the budget is none of the rungs.
             RecordError: the candidate's checkpoint is broken, or of another architecture, recipe or data set.
             TrainingError: a loss is not a finite number.
             CapacityError: the candidate does not fit the device's memory.
+            ModelwrightError: it cannot be had in the point's numbers.
         """
         check_budget(self, budget, name)
+        precision = point.get(CHOICE)
+        if precision is not None:
+            architecture, name = _by_network(architecture)
         file = self.folder / f"{name}.pt"
         run = replace(self.run, checkpoint=file, test=False, report=_until(budget, self.run.report))
-        learning = after(train(architecture, self.data, self.recipe, run).learning, budget)
-        return Judgement(learning.accuracy, learning, f"accuracy after {budget} of {self.recipe.epochs} epochs")
+        done = train(architecture, self.data, self.recipe, run)
+        learning = after(done.learning, budget)
+        evidence = f"accuracy after {budget} of {self.recipe.epochs} epochs"
+        if precision is None or self.numbers is None:
+            return Judgement(learning.accuracy, learning, evidence)
+        wanted = Candidate(architecture, cast(Policy, precision))
+        left = self.numbers.accuracy(done.network, wanted, self.data.validation)
+        accuracy = left if learning == done.learning else learning.accuracy - (done.learning.accuracy - left)
+        return Judgement(max(accuracy, 0.0), learning, f"{evidence}, in {precision}")
 
 
 def after(learning: Learning, epochs: int) -> Learning:
@@ -80,6 +99,13 @@ def after(learning: Learning, epochs: int) -> Learning:
     return msgspec.structs.replace(
         learning, epochs=first, accuracy=first[-1].accuracy, test_accuracy=test, complete=complete
     )
+
+
+def _by_network(architecture: Architecture) -> tuple[Architecture, str]:
+    """The architecture under a name that tells it from all others, whatever the trial that it comes from."""
+    nameless = msgspec.structs.replace(architecture, name="network")
+    name = f"network-{digest(to_json(nameless))[:16]}"
+    return msgspec.structs.replace(architecture, name=name), name
 
 
 def _until(budget: int, report: Callable[[Epoch], bool] | None) -> Callable[[Epoch], bool]:

@@ -15,7 +15,7 @@ from modelwright.records.measurement import Device
 from modelwright.search.handover import formats
 from modelwright.search.handover.check import TOLERANCE
 from modelwright.search.handover.context import Context
-from modelwright.search.handover.manifest import FILES
+from modelwright.search.handover.manifest import FILES, RECIPE
 from modelwright.search.handover.usage import snippets
 from modelwright.search.handover.wilson import wilson
 
@@ -55,7 +55,7 @@ def card(facts: Facts) -> str:
         "Accuracy": _accuracy(facts),
         "Latency": _latency(facts),
         "Training": _training(facts.member),
-        "How to run it": _usage(facts.context.data),
+        "How to run it": _usage(facts.member, facts.context.data),
         "How the files were checked": _checks(facts),
         "Limits": _limits(facts),
         "Where it comes from": _origin(facts),
@@ -82,6 +82,8 @@ def _summary(facts: Facts) -> Iterator[str]:
     yield "| | |"
     yield "| --- | --- |"
     yield f"| architecture | {plain(found.name)} (`{FILES['architecture']}` holds every number) |"
+    if facts.member.precision:
+        yield f"| computes in | {facts.member.precision}, as the search chose |"
     if found.source:
         yield f"| published in | {plain(found.source)} |"
     yield f"| parameters | {facts.parameters:,} |"
@@ -114,10 +116,10 @@ def _data(facts: Facts) -> Iterator[str]:
 
 
 def _accuracy(facts: Facts) -> Iterator[str]:
-    learning, images = facts.member.learning, facts.context.data.images
+    member, images = facts.member, facts.context.data.images
     yield "| split | accuracy | right | 95 % interval |"
     yield "| --- | --- | --- | --- |"
-    for split, accuracy in (("validation", learning.accuracy), ("test", learning.test_accuracy)):
+    for split, accuracy in (("validation", member.accuracy), ("test", member.test_accuracy)):
         if accuracy is None:
             yield f"| {split} | not asked for | | |"
         elif total := images.get(split):
@@ -130,6 +132,9 @@ def _accuracy(facts: Facts) -> Iterator[str]:
     yield "The interval is Wilson's. It tells how far the split's size lets the accuracy be off, for samples of the"
     yield "same kind; not how far another seed would move it. A search chooses by the validation split, so the accuracy"
     yield "there flatters."
+    if member.accuracies:
+        trained = f"{100 * member.learning.accuracy:.2f} % of the validation split"
+        yield f"It is that in {member.precision}; in the numbers that it was trained in, it is right on {trained}."
 
 
 def _latency(facts: Facts) -> Iterator[str]:
@@ -169,8 +174,11 @@ def _training(member: Member) -> Iterator[str]:
     yield from (f"| {key} | {value} |" for key, value in msgspec.structs.asdict(learning.recipe).items())
 
 
-def _usage(data: DataCard) -> Iterator[str]:
+def _usage(member: Member, data: DataCard) -> Iterator[str]:
     yield "Each runs as it stands, in this folder."
+    if member.recipe is not None:
+        yield f"All of them are in fp32. `modelwright quantize` on this folder begins from `{RECIPE[1]}`, and writes"
+        yield f"the network that computes in {member.precision}."
     for title, code in snippets(data).items():
         yield from ("", f"{title}:", "", "```python", *code.splitlines(), "```")
 

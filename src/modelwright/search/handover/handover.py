@@ -16,7 +16,7 @@ from modelwright.search.handover.card import Facts, card
 from modelwright.search.handover.check import write_formats
 from modelwright.search.handover.classifier import Classifier
 from modelwright.search.handover.context import Context
-from modelwright.search.handover.manifest import FILES
+from modelwright.search.handover.manifest import FILES, RECIPE
 from modelwright.store import file_of, whole_folder
 
 _PACKAGES = ("modelwright", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
@@ -48,14 +48,19 @@ def hand_over(network: nn.Module, member: Member, folder: Path, *, context: Cont
     classifier = Classifier(_copied(network), member.architecture, context.data).eval()
     made_at = context.clock.now().isoformat(timespec="seconds")
     versions = {package: found for package in _PACKAGES if (found := _version(package))}
-    with whole_folder(folder / member.name, FILES.values()) as part:
+    names = dict([*FILES.items(), RECIPE])
+    with whole_folder(folder / member.name, tuple(names.values())) as part:
         differences = write_formats(classifier, member.architecture, context.data, part, member.name)
         parameters, macs = _size(classifier)
         facts = Facts(member, context, parameters, macs, made_at, versions, differences)
         write_whole(part / FILES["card"], card(facts))
+        if member.recipe is not None:
+            write_whole(part / RECIPE[1], to_json(member.recipe))
+        else:
+            del names[RECIPE[0]]
         manifest = Manifest(
             name=member.name,
-            files={role: file_of(part / name) for role, name in FILES.items() if role != "manifest"},
+            files={role: file_of(part / name) for role, name in names.items() if role != "manifest"},
             data=context.data,
             made_at=made_at,
             versions=versions,
@@ -64,7 +69,7 @@ def hand_over(network: nn.Module, member: Member, folder: Path, *, context: Cont
             commit=context.commit,
         )
         write_whole(part / FILES["manifest"], to_json(manifest))
-    files = {role: f"{member.name}/{name}" for role, name in FILES.items()}
+    files = {role: f"{member.name}/{name}" for role, name in names.items()}
     return msgspec.structs.replace(member, files=files)
 
 
@@ -76,8 +81,9 @@ def _copied(network: nn.Module) -> nn.Module:
 
 
 def _check_counts(member: Member, context: Context) -> None:
-    accuracies = {"validation": member.learning.accuracy, "test": member.learning.test_accuracy}
-    for split, accuracy in accuracies.items():
+    learning = member.learning
+    accuracies = [("validation", learning.accuracy), ("test", learning.test_accuracy), *member.accuracies.items()]
+    for split, accuracy in accuracies:
         total = context.data.images.get(split)
         if accuracy is None or total is None:
             continue

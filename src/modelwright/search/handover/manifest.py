@@ -16,6 +16,8 @@ FILES: Mapping[str, str] = {
     "manifest": "manifest.json",
 }
 """Role -> name of each file in a network's folder."""
+RECIPE = ("recipe", "recipe.json")
+"""Role and name of one more, where the search chose the numbers that the network is to compute in."""
 
 _WAY_OUT = "Hand the network over again, or fetch the folder again from where it came."
 

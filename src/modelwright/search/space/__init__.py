@@ -7,6 +7,7 @@ from modelwright.search.space.feasible import feasible
 from modelwright.search.space.language import make, parse_space, space_from
 from modelwright.search.space.listed import Listed
 from modelwright.search.space.narrow import narrow, with_data
+from modelwright.search.space.numbers import precision_of, precisions_of, with_precisions
 from modelwright.search.space.product import Product
 from modelwright.search.space.rules import check_space
 from modelwright.search.space.table import listed
@@ -22,8 +23,11 @@ __all__ = [
     "make",
     "narrow",
     "parse_space",
+    "precision_of",
+    "precisions_of",
     "space",
     "space_from",
     "space_names",
     "with_data",
+    "with_precisions",
 ]

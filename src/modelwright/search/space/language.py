@@ -24,6 +24,7 @@ from modelwright.records.platform import Name
 from modelwright.records.space import Word
 from modelwright.registry import load
 from modelwright.search.space.expand import Wish, expand
+from modelwright.search.space.numbers import without
 from modelwright.search.space.rules import check_space
 
 Maker = Callable[[Mapping[str, Value], Mapping[str, Value], str], Architecture]
@@ -107,13 +108,13 @@ def make(space: Space, point: Mapping[str, Value], name: str = "") -> Architectu
 
     Args:
         space: says what makes it, and what is fixed.
-        point: one of the space's.
+        point: one of the space's; the numbers that the network computes in are no part of it.
         name: the architecture's; the space's if empty.
 
     Raises:
         RecordError: the space has no maker, or the maker cannot read a choice.
     """
-    return maker_of(space)(point, space.fixed, name or space.name)
+    return maker_of(space)(without(point), space.fixed, name or space.name)
 
 
 def _fixed(sheet: _Sheet, where: str) -> dict[str, Value]:
