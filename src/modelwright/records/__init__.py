@@ -15,6 +15,14 @@ from modelwright.records.architecture import (
 from modelwright.records.codec import convert, from_json, from_toml, to_json, to_toml, write_whole
 from modelwright.records.costs import Costs
 from modelwright.records.estimate import Estimate, KernelEstimate
+from modelwright.records.guard import (
+    Decision,
+    DetectorTrial,
+    GuardPlan,
+    GuardRecord,
+    Promise,
+    ReliabilityBin,
+)
 from modelwright.records.manifest import DataCard, File, Manifest
 from modelwright.records.measurement import Device, Measurement
 from modelwright.records.platform import (
@@ -73,6 +81,8 @@ __all__ = [
     "ConvStem",
     "Costs",
     "DataCard",
+    "Decision",
+    "DetectorTrial",
     "Device",
     "Drift",
     "DriftMemory",
@@ -83,6 +93,8 @@ __all__ = [
     "Family",
     "File",
     "Findings",
+    "GuardPlan",
+    "GuardRecord",
     "Histogram",
     "Kernel",
     "KernelEstimate",
@@ -111,6 +123,7 @@ __all__ = [
     "Prediction",
     "Product",
     "Progress",
+    "Promise",
     "Quantization",
     "QuantizationFindings",
     "QuantizedCandidate",
@@ -118,6 +131,7 @@ __all__ = [
     "Recalibration",
     "Recipe",
     "Reference",
+    "ReliabilityBin",
     "ReviewCounts",
     "ReviewItem",
     "ReviewRules",

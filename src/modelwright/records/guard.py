@@ -1,0 +1,181 @@
+"""A guard on paper: what it decided, what it promises, how its detector was chosen, and what it is saved as."""
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+
+from modelwright.records.manifest import File
+from modelwright.records.platform import Count, Name, Positive
+from modelwright.records.recipe import Share, Whole
+from modelwright.records.space import Value, Word
+
+Outcome = Literal["accept", "defer"]
+DeferReason = Literal["", "out of distribution", "uncertain", "score unavailable"]
+"""Why a prediction was deferred; "" where it was accepted."""
+Confidence = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What a guard says of one prediction.
+
+    Attributes:
+        outcome: whether the prediction may be used, or a person decides.
+        reason: why it was deferred; "" where it was accepted.
+        label: number of the predicted class; None where there is no prediction, as of logits that are not finite.
+        probability: calibrated, of that class; None where there is none.
+        score: of the detector, higher for less familiar; None where it is unavailable.
+    """
+
+    outcome: Outcome
+    reason: DeferReason
+    label: int | None
+    probability: float | None
+    score: float | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the prediction may be used."""
+        return self.outcome == "accept"
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """A bound on the error rate among accepted predictions: what was asked for, and whether it is given.
+
+    An error is a wrong label that was accepted, or an outlier that was, whatever its label.
+
+    Attributes:
+        risk: the bound.
+        ood_share: of outliers in the traffic for which it holds.
+        confidence: the probability, over the draw of the calibration data, that it is kept.
+        holds: whether it is given.
+        why: what it rests on, or why it cannot be given; one sentence.
+        accepted: rows of the mixture held back for the proof that are accepted.
+        errors: of these.
+    """
+
+    risk: Confidence
+    ood_share: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    confidence: Confidence
+    holds: bool
+    why: str
+    accepted: Whole = 0
+    errors: Whole = 0
+
+
+class DetectorTrial(msgspec.Struct, frozen=True):
+    """What was found of one detector while whole classes were held out in rotation as pseudo-outliers.
+
+    Attributes:
+        detector: its name.
+        settings: its own.
+        coverage: share of the traffic accepted at the risk and the share of outliers asked for, mean over rotations.
+        coverages: each rotation's.
+        auroc: of its score alone, held-out classes against the kept, mean over rotations.
+        fpr95: share of held-out rows accepted where 95 % of the kept are, mean over rotations.
+        confidence: share of bootstrap draws of the rotations in which its coverage is the largest.
+        chosen: whether it was picked.
+    """
+
+    detector: Name
+    settings: dict[str, Value]
+    coverage: Share
+    coverages: tuple[Share, ...]
+    auroc: Share
+    fpr95: Share
+    confidence: Share
+    chosen: bool
+
+
+class GuardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a guard is to keep, and how it is fitted.
+
+    Attributes:
+        risk: the error rate among accepted predictions that is asked for.
+        ood_share: of outliers in the traffic for which it is.
+        confidence: with which it is.
+        quantile: in place of a risk, the share of familiar inputs whose score is accepted; no promise is made then.
+        least_probability: with a quantile, calibrated probabilities below it are deferred.
+        calibration: share of the rows that the detector is not fitted on, but judged with.
+        rotations: groups of classes that are held out as pseudo-outliers, one group at a time.
+        seed: of all draws.
+    """
+
+    risk: Confidence = 0.05
+    ood_share: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
+    confidence: Confidence = 0.95
+    quantile: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    least_probability: Share = 0.0
+    calibration: Confidence = 0.5
+    rotations: Annotated[int, msgspec.Meta(ge=2)] = 5
+    seed: Whole = 0
+
+
+class ReliabilityBin(msgspec.Struct, frozen=True):
+    """Predictions of about the same probability.
+
+    Attributes:
+        low, high: ends of the bin, the high one within it.
+        count: of predictions in it.
+        confidence: their mean probability; 0 where there are none.
+        accuracy: the share of them that is right; 0 where there are none.
+    """
+
+    low: Share
+    high: Share
+    count: Whole
+    confidence: Share
+    accuracy: Share
+
+
+class GuardRecord(msgspec.Struct, frozen=True):
+    """A guard as it is saved; the arrays of its detector are in a file beside it.
+
+    Attributes:
+        artifact: SHA-256 digest of the artifact that it is for; "" for a model that lives elsewhere.
+        detector: name of the detector.
+        settings: its own.
+        threshold: scores up to it are accepted.
+        temperature: logits are divided by it before the softmax.
+        least_probability: calibrated probabilities from it on are accepted.
+        classes: their names, label 0 first.
+        width: of the features.
+        numbers: the file of the detector's arrays.
+        fitted: rows that the detector was fitted on.
+        calibrated: rows that temperature and threshold were found on.
+        promise: on the error rate among the accepted; None where none was asked for.
+        trials: of the detectors among which it was chosen; none where it was named.
+        version: of this record.
+        seal: SHA-256 digest of all else in it, so that a changed number is found.
+    """
+
+    artifact: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")]
+    detector: Name
+    settings: dict[str, Value]
+    threshold: float
+    temperature: Positive
+    least_probability: Share
+    classes: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1)]
+    width: Count
+    numbers: File
+    fitted: Whole
+    calibrated: Whole
+    promise: Promise | None = None
+    trials: tuple[DetectorTrial, ...] = ()
+    version: Count = 1
+    seal: str = ""
+
+    def sealed(self) -> "GuardRecord":
+        """The same under its seal."""
+        plain = msgspec.structs.replace(self, seal="")
+        return msgspec.structs.replace(plain, seal=hashlib.sha256(msgspec.json.encode(plain)).hexdigest())
+
+    @property
+    def intact(self) -> bool:
+        """Whether the seal fits."""
+        return self.seal == self.sealed().seal
+
+    @property
+    def artifact(self) -> str:
+        """SHA-256 digest of the artifact that it is for; "" for a model that lives elsewhere."""
+        return self.plan.artifact
