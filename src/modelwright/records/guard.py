@@ -174,8 +174,3 @@ class GuardRecord(msgspec.Struct, frozen=True):
     def intact(self) -> bool:
         """Whether the seal fits."""
         return self.seal == self.sealed().seal
-
-    @property
-    def artifact(self) -> str:
-        """SHA-256 digest of the artifact that it is for; "" for a model that lives elsewhere."""
-        return self.plan.artifact

@@ -1,10 +1,9 @@
 """Detectors by their names, with their settings as plain values."""
 
-import dataclasses
 from collections.abc import Mapping
 
 from modelwright.errors import SettingError
-from modelwright.guard.detectors import DETECTORS
+from modelwright.guard import DETECTORS
 from modelwright.guard.detectors.detector import Detector
 from modelwright.records import Value
 from modelwright.registry import Registry
@@ -32,9 +31,8 @@ def detector(name: str, settings: Mapping[str, Value] | None = None) -> Detector
     try:
         return kind(**(settings or {}))
     except TypeError as failure:
-        raise SettingError(
-            f"a detector must have the setting ({failure})", where=name, value=dict(settings or {})
-        ) from None
+        rule = f"a detector must have the setting ({failure})"
+        raise SettingError(rule, where=name, value=dict(settings or {})) from failure
 
 
 def name_of(one: Detector) -> str:
@@ -49,8 +47,3 @@ def name_of(one: Detector) -> str:
     rule = "a guard's detector must be in the catalogue"
     way_out = "Register it in the entry-point group 'modelwright.detectors'."
     raise SettingError(rule, value=type(one).__qualname__, way_out=way_out)
-
-
-def settings_of(one: Detector) -> dict[str, Value]:
-    """Its settings, field -> value."""
-    return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}  # type: ignore[arg-type]  # each is a dataclass

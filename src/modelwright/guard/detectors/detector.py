@@ -39,10 +39,6 @@ class Detector(ABC):
     @final
     def fit_rows(self, rows: Rows, head: Head | None = None) -> "Fitted":
         """The same from rows that were looked at."""
-        if head is None and self.NEEDS_HEAD:
-            name = type(self).__name__
-            way_out = "Give the weight (k, d) and bias (k,) of the layer that makes logits of features."
-            raise SettingError(f"{name} needs the classifier's last layer", where="head", value=None, way_out=way_out)
         if head is not None and head.weight.shape != (rows.classes, rows.width):
             rule = f"the head must make {rows.classes} logits of {rows.width} features"
             raise ShapeError(rule, where="head", value=head.weight.shape)
@@ -113,6 +109,18 @@ def checked(features: Array, logits: Array, width: int, classes: int) -> tuple[F
     if found.shape != (len(wide), classes):
         raise ShapeError(f"logits must be ({len(wide)}, {classes})", where="logits", value=found.shape)
     return wide, found
+
+
+def needed(head: Head | None) -> Head:
+    """The head, for a detector that does not work without one.
+
+    Raises:
+        SettingError: there is none.
+    """
+    if head is None:
+        way_out = "Give the weight (k, d) and bias (k,) of the layer that makes logits of features."
+        raise SettingError("this detector needs the classifier's last layer", where="head", value=None, way_out=way_out)
+    return head
 
 
 def settings_of(detector: Detector) -> dict[str, Value]:

@@ -1,10 +1,10 @@
-"""Distance to the k-th nearest training row, features brought to length 1.
+"""Nearest neighbours: the Euclidean distance to the k-th nearest familiar row, all of them scaled to length 1.
 
-    score = |z - z_(k)|,    z = h / |h|
+    score = sqrt(2 - 2 s_k),
 
-As |z - r|^2 = 2 - 2 z.r for vectors of length 1, it is found from products, in blocks that fit the cache.
-
-Source: Sun, Ming, Zhu, Li, 2022, "Out-of-Distribution Detection with Deep Nearest Neighbors", arXiv 2204.06507.
+s_k is the k-th greatest cosine. Source: Sun, Ming, Zhu, Li, 2022, arXiv 2204.06507; k = 50 is theirs for small data.
+Cosines are products of float32 matrices, in blocks of rows. Of them few are ordered: the k-th greatest of the maxima of
+groups is a bound from below, and only what reaches it can be among the k greatest.
 """
 
 from dataclasses import dataclass
@@ -13,49 +13,67 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from modelwright.errors import SettingError
-from modelwright.guard.detectors.detector import Detector, Floats, Head, Labels, Numbers
+from modelwright.guard.detectors.detector import Detector, Numbers
+from modelwright.guard.rows import Floats, Head, Rows
 
-_QUERIES = 256
-"""Rows that are compared with the training rows at once: 51 MB of products with 50,000 of them."""
+Singles = NDArray[np.float32]
+
+BLOCK = 16_000_000
+"""Cosines that are held at a time, about; 64 MB."""
 
 
 @final
 @dataclass(frozen=True)
-class KNN(Detector):
-    """Distance to the k-th nearest training row.
+class Knn(Detector):
+    """How far the features point away from those of the nearest familiar rows.
 
     Attributes:
-        neighbours: k; fewer than the rows that a class may be expected to have, or its own members look far away. Where
-            there are fewer training rows, the farthest of them counts.
-
-    Raises:
-        SettingError: it is below 1.
+        k: which neighbour counts; with fewer rows, the farthest.
+        rows: of those given so many are kept, drawn by chance; 0 for all.
+        seed: of the draw.
     """
 
-    neighbours: int = 10
+    k: int = 50
+    rows: int = 0
+    seed: int = 0
 
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise SettingError("there must be a nearest neighbour", where="knn neighbours", value=self.neighbours)
+    def learn(self, rows: Rows, head: Head | None) -> Numbers:
+        """The rows themselves, in float32."""
+        kept = rows.features
+        if 0 < self.rows < len(kept):
+            kept = kept[np.sort(np.random.default_rng(self.seed).choice(len(kept), self.rows, replace=False))]
+        return {"references": unit(kept)}
 
-    def _learn(self, features: Floats, logits: Floats, labels: Labels, head: Head | None) -> Numbers:
-        return {"reference": _of_length_one(features)}
-
-    def _score(self, numbers: Numbers, features: Floats, logits: Floats) -> Floats:
-        reference, rows = numbers["reference"], _of_length_one(features)
-        rank = len(reference) - min(self.neighbours, len(reference))
-        scores = np.empty(len(rows))
-        for first in range(0, len(rows), _QUERIES):
-            block = rows[first : first + _QUERIES]
-            products = block @ reference.T
-            products.partition(rank, axis=1)
-            gap = (block**2).sum(axis=1) + 1.0 - 2.0 * products[:, rank]
-            scores[first : first + len(block)] = np.sqrt(np.maximum(gap, 0.0))
-        return scores
+    def measure(self, numbers: Numbers, features: Floats, logits: Floats) -> Floats:
+        """The distances."""
+        references: Singles = numbers["references"]
+        k = min(self.k, len(references))
+        queries = unit(features)
+        block = max(BLOCK // len(references), 1)
+        parts = [
+            kth_greatest(queries[start : start + block] @ references.T, k) for start in range(0, len(queries), block)
+        ]
+        found: Floats = np.sqrt(np.maximum(2.0 - 2.0 * np.concatenate(parts).astype(np.float64), 0.0))
+        return found
 
 
-def _of_length_one(features: Floats) -> NDArray[np.float32]:
-    """Each row over its length; zero stays zero."""
-    lengths: Any = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.where(lengths > 0, lengths, 1.0), np.float32, order="C")
+def unit(features: NDArray[Any]) -> Singles:
+    """The rows, each scaled to length 1, in float32; a row of zeros stays."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.ascontiguousarray(features / np.maximum(lengths, np.finfo(np.float64).tiny), np.float32)
+
+
+def kth_greatest(values: Singles, k: int) -> Singles:
+    """(b,) k-th greatest of each row of (b, n), 1 <= k <= n."""
+    count = values.shape[1]
+    groups = 8 * k
+    size = count // groups
+    if size < 2:
+        return np.asarray(np.partition(values, count - k, axis=1)[:, count - k], np.float32)
+    maxima = values[:, : groups * size].reshape(len(values), groups, size).max(2)
+    bounds = np.partition(maxima, groups - k, axis=1)[:, groups - k]
+    found = np.empty(len(values), np.float32)
+    for place, (row, bound) in enumerate(zip(values, bounds, strict=True)):
+        reached = row[row >= bound]
+        found[place] = np.partition(reached, len(reached) - k)[len(reached) - k]
+    return found

@@ -12,7 +12,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from modelwright.guard.detectors.detector import Detector, Numbers
+from modelwright.guard.detectors.detector import Detector, Numbers, needed
 from modelwright.guard.rows import Floats, Head, Rows
 
 
@@ -30,7 +30,7 @@ class Nci(Detector):
 
     def learn(self, rows: Rows, head: Head | None) -> Numbers:
         """The mean, and the classes' weights."""
-        return {"middle": rows.features.mean(0), "weight": head.weight} if head else {}
+        return {"middle": rows.features.mean(0), "weight": needed(head).weight}
 
     def measure(self, numbers: Numbers, features: Floats, logits: Floats) -> Floats:
         """The negative of the paper's score."""

@@ -1,7 +1,7 @@
 """Rectified activations: the energy of the logits of min(x, c).
 
-c is the percentile of all activations of familiar rows; unfamiliar inputs drive a few units far beyond. Source: Sun, Guo,
-Li, 2021, arXiv 2111.12797; percentile 90 is theirs.
+c is the percentile of all activations of familiar rows; unfamiliar inputs drive a few units far beyond. Source: Sun,
+Guo, Li, 2021, arXiv 2111.12797; percentile 90 is theirs.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from modelwright.guard.detectors.detector import Detector, Numbers
+from modelwright.guard.detectors.detector import Detector, Numbers, needed
 from modelwright.guard.detectors.energy import energy
 from modelwright.guard.rows import Floats, Head, Rows
 
@@ -29,7 +29,7 @@ class React(Detector):
     def learn(self, rows: Rows, head: Head | None) -> Numbers:
         """The cut, and the head."""
         cut = np.array([np.percentile(rows.features, self.percentile)])
-        return {"cut": cut, "weight": head.weight, "bias": head.bias} if head else {}
+        return {"cut": cut, "weight": needed(head).weight, "bias": needed(head).bias}
 
     def measure(self, numbers: Numbers, features: Floats, logits: Floats) -> Floats:
         """The energy of the logits of what is left."""

@@ -12,7 +12,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from modelwright.guard.detectors.ash import greatest
-from modelwright.guard.detectors.detector import Detector, Numbers
+from modelwright.guard.detectors.detector import Detector, Numbers, needed
 from modelwright.guard.detectors.energy import energy
 from modelwright.guard.rows import Floats, Head, Rows
 
@@ -31,7 +31,7 @@ class Scale(Detector):
 
     def learn(self, rows: Rows, head: Head | None) -> Numbers:
         """The head."""
-        return {"weight": head.weight, "bias": head.bias} if head else {}
+        return {"weight": needed(head).weight, "bias": needed(head).bias}
 
     def measure(self, numbers: Numbers, features: Floats, logits: Floats) -> Floats:
         """The energy of the logits of the scaled features."""

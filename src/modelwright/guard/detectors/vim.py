@@ -4,8 +4,8 @@
 
 o = -pinv(W) b is where the head's logits would be 0 (the mean where there is no head), R spans what the `kept` first
 eigenvectors of sum (x - o)(x - o)' leave over, and alpha = mean max_c l_c / mean |R'(x - o)| brings both to one
-scale. The paper's score, the softmax of the virtual logit, is 1 / (1 + exp(-score)). Source: Wang, Li, Feng, Zhang, 2022,
-arXiv 2203.10807; `kept` is theirs: 1000 of 2048 features and more, 512 of 768 and more, otherwise half.
+scale. The paper's score, the softmax of the virtual logit, is 1 / (1 + exp(-score)). Source: Wang, Li, Feng, Zhang,
+2022, arXiv 2203.10807; `kept` is theirs: 1000 of 2048 features and more, 512 of 768 and more, otherwise half.
 """
 
 from dataclasses import dataclass
