@@ -98,6 +98,7 @@ class GuardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         least_probability: with a quantile, calibrated probabilities below it are deferred.
         calibration: share of the rows that the detector is not fitted on, but judged with.
         rotations: groups of classes that are held out as pseudo-outliers, one group at a time.
+        classes: their names, label 0 first; none for their numbers.
         seed: of all draws.
     """
 
@@ -108,6 +109,7 @@ class GuardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_probability: Share = 0.0
     calibration: Confidence = 0.5
     rotations: Annotated[int, msgspec.Meta(ge=2)] = 5
+    classes: tuple[Word, ...] = ()
     seed: Whole = 0
 
 

@@ -101,9 +101,12 @@ def checked(features: Array, logits: Array, width: int, classes: int) -> tuple[F
     """Features (n, width) and logits (n, classes) in float64.
 
     Raises:
-        ShapeError: they have another shape; names both.
+        ShapeError: they have another shape, or are no numbers; names both.
     """
-    wide, found = np.asarray(features, np.float64), np.asarray(logits, np.float64)
+    try:
+        wide, found = np.asarray(features, np.float64), np.asarray(logits, np.float64)
+    except (TypeError, ValueError) as failure:
+        raise ShapeError(f"features and logits must be tables of numbers ({failure})") from failure
     if wide.ndim != 2 or wide.shape[1] != width:
         raise ShapeError(f"features must be (n, {width})", where="features", value=wide.shape)
     if found.shape != (len(wide), classes):
