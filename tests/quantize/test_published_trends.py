@@ -1,6 +1,6 @@
 """What is known of quantizing depthwise networks shows on small ones, too.
 
-Krishnamoorthi, 2018, arXiv 1806.08342, tables 3 to 6: one scale a tensor ruins weights whose channels differ in range,
+Krishnamoorthi, 2018, arXiv 1806.08342: one scale a tensor ruins weights whose channels differ in range,
 and one a channel does not; four bits are too few to be found by calibration, and enough to be trained with.
 """
 
