@@ -36,6 +36,8 @@ PASSING = (
     aten.transpose.int, aten.squeeze.dim, aten.unsqueeze.default,
 )  # fmt: skip
 
+POOLS = (aten.max_pool2d.default,)
+
 KEY = "quantization_annotation"
 
 
@@ -70,6 +72,8 @@ class Annotator(Quantizer):  # type: ignore[misc]  # torchao ships no types
                 self._addition(node, activation, near)
             elif self.profile.elementwise and node.op == "call_function":
                 self._elementwise(node, activation)
+            elif self.profile.pools and node.target in POOLS and _node(node.args[0]) in near:
+                self._pooling(node, activation)
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
@@ -93,15 +97,25 @@ class Annotator(Quantizer):  # type: ignore[misc]  # torchao ships no types
     def _addition(self, node: fx.Node, activation: QuantizationSpec, near: Collection[fx.Node]) -> None:
         terms = [given for given in node.args[:2] if isinstance(given, fx.Node) and _floating(given)]
         own = [term for term in terms if term in near and len(term.users) == 1]
-        if len(terms) < 2 or not any(term in near for term in terms):
+        end = _end(node)
+        if (
+            len(terms) < 2
+            or not any(term in near for term in terms)
+            or (self.profile.adds == "clipped" and end is node)
+        ):
             return
-        if self.profile.adds == "all":
-            end = _end(node)
+        if self.profile.adds in ("all", "clipped"):
             self._mark(node, dict.fromkeys(terms, activation), activation if end is node else None)
             if end is not node:
                 self._mark(end, {}, activation)
         elif own:  # the layer adds the other term in its own kernel
             self._mark(node, {term: activation for term in terms if term is not own[-1]})
+
+    def _pooling(self, node: fx.Node, activation: QuantizationSpec) -> None:
+        """The greatest of whole numbers is one of them: a layer that reads it has its input quantized before it."""
+        if any(node in user.meta[KEY].input_qspec_map for user in node.users if KEY in user.meta):
+            first = _node(node.args[0])
+            self._mark(node, {first: activation}, SharedQuantizationSpec((first, node)))
 
     def _elementwise(self, node: fx.Node, activation: QuantizationSpec) -> None:
         given = [one for one in node.args[:2] if isinstance(one, fx.Node) and _floating(one)]

@@ -17,9 +17,11 @@ class Profile:
         kinds: of layers that it has integer kernels for: "conv", "depthwise", "linear", "product".
         outputs: whether a kernel's output is quantized, too, after the activation that it fuses; else only inputs are.
         adds: whether the inputs of additions are quantized: "none", "other" (that which is no layer's own output,
-            because the layer adds it in its kernel), or "all".
+            because the layer adds it in its kernel), "all", or "clipped" (all of those whose result is clipped).
         elementwise: whether multiplications, poolings and concatenations are quantized where their inputs are.
+        pools: whether maxima of whole numbers are taken where a layer reads them.
         biases: whether biases must be whole numbers of 32 bits, of scale input * weight.
+        dynamic: kinds of layers that it has kernels for which find their input's range as they run: "linear", "lstm".
         floats: what it can compute in where nothing is quantized; the first is its default.
     """
 
@@ -30,5 +32,7 @@ class Profile:
     outputs: bool = False
     adds: str = "other"
     elementwise: bool = False
+    pools: bool = False
     biases: bool = False
+    dynamic: tuple[str, ...] = ()
     floats: tuple[str, ...] = ("fp32",)

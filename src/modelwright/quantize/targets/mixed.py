@@ -17,6 +17,7 @@ PREFIX = "node_"
 """Before the graph's own name of a node, as torch.onnx writes it."""
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+CLIPS = ("Clip", "Relu")
 
 
 def put_back(file: Path, folder: Path, nodes: Collection[str]) -> None:
@@ -53,13 +54,16 @@ def in_float(model: onnx.ModelProto, nodes: Collection[str]) -> onnx.ModelProto:
         raise ExportError("the model must name its nodes as the graph does", value=missing, way_out=way_out)
     floating = {name for node in made.graph.node if node.name in wanted for name in node.output}
     layers = [layer for node in made.graph.node if node.name in wanted for layer in _layers(node, makers)]
-    adds = [one for one in made.graph.node if one.op_type == "Add" and any(name in floating for name in one.input)]
+    adds = [one for one in made.graph.node if one.op_type == "Add" and _floats(one, floating, makers)]
     for node in (*layers, *adds):
         for place, name in enumerate(node.input):
             node.input[place] = _float(made, makers.get(name), makers, constants) or name
             maker = makers.get(name)
             if maker is not None and maker.op_type == "Transpose" and node.op_type in LAYERS:  # of a matrix of weights
                 maker.input[0] = _float(made, makers.get(maker.input[0]), {}, constants) or maker.input[0]
+    for add in adds:
+        if not any(name in makers and makers[name].op_type == "DequantizeLinear" for name in add.input):
+            _read_sum(made, add, makers)
     _drop_unread(made)
     return made
 
@@ -77,6 +81,33 @@ def _layers(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> list[onn
         rule = "the node must be a convolution or a product"
         raise ExportError(rule, where=node.name, value=node.op_type, way_out=way_out)
     return found
+
+
+def _floats(add: onnx.NodeProto, floating: Collection[str], makers: dict[str, onnx.NodeProto]) -> bool:
+    """Whether an addition is to read floats: a layer's as it comes, or, quantized, no layer's that still is whole."""
+    if any(name in floating for name in add.input):
+        return True
+    ends = [_behind(name, makers) for name in add.input]
+    made_by_layers = [name for name in ends if name in makers and makers[name].op_type in LAYERS]
+    return bool(made_by_layers) and all(name in floating for name in made_by_layers)
+
+
+def _behind(name: str, makers: dict[str, onnx.NodeProto]) -> str:
+    """The output of a layer that stands behind its quantization and its clipping."""
+    while name in makers and makers[name].op_type in ("DequantizeLinear", "QuantizeLinear", *CLIPS):
+        name = makers[name].input[0]
+    return name
+
+
+def _read_sum(model: onnx.ModelProto, add: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> None:
+    """Let all but layers read a sum of floats as it is, clipped or not, in the place of what it is quantized to."""
+    after = [node for node in model.graph.node if add.output[0] in node.input]
+    ends = {add.output[0], *(node.output[0] for node in after if node.op_type in CLIPS)}
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            floats = _float(model, makers.get(name), makers, {})
+            if floats in ends and node.op_type not in LAYERS:
+                node.input[place] = floats
 
 
 def _float(

@@ -21,7 +21,7 @@ from modelwright.quantize.targets.target import (
 )
 from modelwright.records import Kernel
 
-PROFILE = Profile("openvino", adds="none", floats=("fp32", "bf16"))
+PROFILE = Profile("openvino", adds="clipped", pools=True, floats=("fp32", "bf16"))
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 _NO_WORK = {"Const", "Constant", "Input", "Output", "Parameter", "Result"}
@@ -30,6 +30,7 @@ _WEIGHTED = {
 }  # fmt: skip
 _PRODUCTS = _WEIGHTED | {"ConvolutionBackpropData", "GroupConvolutionBackpropData"}
 _WHOLE = {"u8", "i8"}
+_FLOAT = {"f32", "bf16", "f16"}
 
 
 @final
@@ -89,6 +90,7 @@ class OpenVinoProgram(Program):
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # or it rounds what meets whole weights, unasked and unseen
         }
         core = openvino.Core()
         try:
@@ -118,6 +120,9 @@ class OpenVinoProgram(Program):
 
     def _kernel(self, name: str, about: dict[str, str]) -> Kernel:
         operator, numbers = about["layerType"], about["runtimePrecision"]
+        kernel = about["primitiveType"].rpartition("_")[2].lower()
+        if kernel in _FLOAT:  # what the runtime says is that of whole weights, which it computes with in floats
+            numbers = kernel
         merged = set(about["originalLayersNames"].split(","))
         weighted = operator in _WEIGHTED or (operator == "Subgraph" and not self._products.isdisjoint(merged))
         return Kernel(name, operator, numbers, weighted, numbers in _WHOLE)
