@@ -86,6 +86,10 @@ def test_an_interval_holds_the_weighted_mean_and_is_mirrored_with_its_values(dat
     values, weights = data.T
     low, high = interval(values, weights, 0.95)
     assert low - 1e-9 <= np.average(values, weights=weights) <= high + 1e-9
+    if low > 0.001:
+        assert evidence_above(values, weights, low) == pytest.approx(np.log(2 / 0.05), abs=1e-3)
+    if high < 0.999:
+        assert evidence_below(values, weights, high) == pytest.approx(np.log(2 / 0.05), abs=1e-3)
     mirrored = interval(1 - values, weights, 0.95)
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-6)
     assert low >= interval(values, weights, 0.99)[0] - 1e-9

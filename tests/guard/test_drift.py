@@ -26,6 +26,14 @@ def test_every_gambler_wins_nothing_on_average(place: int) -> None:
     assert all(bets(p)[place] >= 0 for p in np.linspace(0, 1, 101))
 
 
+def test_all_gamblers_together_own_one_on_average() -> None:
+    draw = np.random.default_rng(12)
+    rows = draw.normal(size=(3000, 8))
+    owned = [watch(begin_watch(row[:3], seed=number), row[3:]).evidence for number, row in enumerate(rows)]
+    assert np.mean(owned) == pytest.approx(1.0, abs=4 * np.std(owned) / 3000**0.5)
+    assert np.std(owned) < 1
+
+
 @pytest.mark.parametrize("ties", [False, True])
 def test_an_alarm_is_false_in_at_most_alpha_of_all_streams_that_are_watched_all_along(ties: bool) -> None:
     """It is looked at after every score of each stream, and stays raised once it was."""

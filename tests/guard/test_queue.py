@@ -3,13 +3,14 @@
 import json
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from modelwright.clock import ManualClock
 from modelwright.errors import ConflictError, RecordError, SettingError, UnknownNameError
@@ -20,7 +21,7 @@ from modelwright.records import ReviewItem, ReviewRules, Verdict, from_json
 CLASSES = ("cat", "dog")
 RULES = ReviewRules(classes=CLASSES, lease_s=100.0, audit=0.5, audit_turns=0.3)
 REVIEWERS = st.sampled_from(["ann", "bob", "cleo"])
-NUMBERS = st.integers(0, 25)
+NUMBERS = st.integers(0, 11)
 TEXTS = ("the quick brown fox jumps", "pack my box with five dozen jugs", "sphinx of black quartz, judge my vow", "")
 
 
@@ -100,6 +101,12 @@ class ManyHandsOnOneQueue(RuleBasedStateMachine):
             with pytest.raises((ConflictError, RecordError)):
                 self.queues[who].decide(key, label, reviewer)
 
+    @precondition(lambda self: self.leases)
+    @rule(who=st.integers(0, 1), label=st.sampled_from([*CLASSES, None]), data=st.data())
+    def decide_what_was_claimed(self, who: int, label: str | None, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.leases)))
+        self.decide(who, self.leases[key][0], int(key[5:]), label)
+
     @rule(who=st.integers(0, 1), reviewer=REVIEWERS)
     def release(self, who: int, reviewer: str) -> None:
         mine = {k for k, (name, _) in self.leases.items() if name == reviewer and k not in self.labels}
@@ -126,19 +133,27 @@ class ManyHandsOnOneQueue(RuleBasedStateMachine):
 
     @invariant()
     def all_is_there(self) -> None:
-        for queue in self.queues:
-            counts = queue.counts()
+        copied = {key: self.labels[first] for key, first in self.copies.items() if first in self.labels}
+        held = {key for key in self.items if key not in self.labels and self.holder(key)}
+        for state in (queue.state() for queue in self.queues):
+            counts = state.counts(self.clock.now())
             assert counts.items == len(self.items) == counts.waiting + counts.held + counts.decided
             assert counts.copies == len(self.copies)
             assert counts.audits == sum(one.audit for one in self.items.values())
-            told = {verdict.key: (verdict.label, verdict.reviewer) for verdict in queue.verdicts()}
-            copied = {key: self.labels[first] for key, first in self.copies.items() if first in self.labels}
+            assert counts.held == len(held) + sum(first in held for first in self.copies.values())
+            assert counts.decided == len(self.labels) + len(copied)
+            told = {verdict.key: (verdict.label, verdict.reviewer) for verdict in state.verdicts()}
             assert told == self.labels | copied
-            held = {ticket.item.key for name in ("ann", "bob", "cleo") for ticket in queue.held(name)}
-            assert held == {key for key in self.items if key not in self.labels and self.holder(key)}
+            waiting = [one.key for one in state.free(self.clock.now())]
+            assert waiting == [one.key for one in self.free()]
+
+    @rule(who=st.integers(0, 1), reviewer=REVIEWERS)
+    def look_at_what_is_held(self, who: int, reviewer: str) -> None:
+        mine = {key for key in self.leases if key not in self.labels and self.holder(key) == reviewer}
+        assert {ticket.item.key for ticket in self.queues[who].held(reviewer)} == mine
 
 
-ManyHandsOnOneQueue.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+ManyHandsOnOneQueue.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
 TestManyHandsOnOneQueue = ManyHandsOnOneQueue.TestCase
 
 
@@ -167,6 +182,27 @@ def test_an_expired_lease_frees_an_item_and_the_first_verdict_stays(queue: Queue
     queue.decide("item 1", "cat", "bob")
     with pytest.raises(ConflictError, match="keeps it"):
         queue.decide("item 1", "dog", "ann")
+
+
+class BusyClock(ManualClock):
+    """A clock that is read between what a queue has read and what it writes: then somebody else does something."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def now(self) -> datetime:
+        act, self.meanwhile = self.meanwhile, None
+        if act:
+            act()
+        return super().now()
+
+
+def test_who_is_overtaken_decides_again(tmp_path: Path) -> None:
+    clock = BusyClock()
+    ann, bob = Queue.create(tmp_path / "queue.db", RULES, clock), Queue.open(tmp_path / "queue.db")
+    ann.add([item(1), item(2)])
+    clock.meanwhile = lambda: bob.claim("bob")
+    assert [ticket.item.key for ticket in ann.claim("ann")] == ["item 2"]
+    assert [ticket.item.key for ticket in bob.held("bob")] == ["item 1"]
 
 
 def test_a_late_verdict_counts_where_nobody_else_has_begun(queue: Queue, clock: ManualClock) -> None:

@@ -94,7 +94,7 @@ class State:
 
     def counts(self, now: datetime) -> ReviewCounts:
         """How the queue stands."""
-        held = {key for key, lease in self.leases.items() if lease.runs(now)}
+        held = [key for key, lease in self.leases.items() if lease.runs(now)]
         audits = [key for key, item in self.items.items() if item.audit]
         decided = sum(1 + len(self.twins.get(key, ())) for key in self.decided)
         holding = sum(1 + len(self.twins.get(key, ())) for key in held)
