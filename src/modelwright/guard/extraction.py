@@ -116,5 +116,5 @@ def _last_call(calls: list[tuple[nn.Linear, torch.Tensor]], logits: torch.Tensor
 
 
 def _head(layer: nn.Linear) -> Head:
-    bias = layer.bias if layer.bias is not None else torch.zeros(layer.out_features)
+    bias = dict(layer.named_parameters()).get("bias", torch.zeros(layer.out_features))
     return Head(layer.weight.detach().double().cpu().numpy(), bias.detach().double().cpu().numpy())

@@ -20,7 +20,7 @@ from modelwright.guard.detectors.catalogue import name_of, names
 from modelwright.guard.detectors.detector import Detector, Fitted, settings_of
 from modelwright.guard.guarantee import Guarantee, prove
 from modelwright.guard.profile import GuardProfile, profile_of
-from modelwright.guard.rotation import judged, stand_ins, turned, turns
+from modelwright.guard.rotation import judged, raised, stand_ins, turned, turns
 from modelwright.guard.rows import Array, Head, Rows, found_head, halves, rows_of
 from modelwright.records import DetectorTrial, File, GuardPlan, GuardRecord, Promise
 
@@ -149,8 +149,9 @@ def _promised(
     fits = [turned(whole.detector, turn, reference, head) for turn in rotations]
     strangers = stand_ins(fits, rotations, design, (design, seen), temperature)
     both = seen.joined(strangers)
-    weight = mixture_weights(np.arange(len(both)) >= len(seen), plan.ood_share)
-    coin = np.random.default_rng(plan.seed + 2).random(len(proof)) < plan.ood_share
+    share = raised(plan.ood_share, rotations)
+    weight = mixture_weights(np.arange(len(both)) >= len(seen), share)
+    coin = np.random.default_rng(plan.seed + 2).random(len(proof)) < share
     mixture = _mixed(shown, stand_ins(fits, rotations, proof, (design, seen), temperature), coin)
     return prove(both, weight, mixture, plan)
 

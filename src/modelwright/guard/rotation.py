@@ -3,7 +3,15 @@
 The detector is fitted anew without the group's rows, and its logits are left out; what it then makes of the group's
 rows is what it may make of a class that nobody knew of. Source of the idea: leave-out classes, as in Vyas et al., 2018,
 arXiv 1809.03576. The features still come from a network that was trained on the group, so that these outliers are, if
-anything, easier than new ones.
+anything, easier than new ones. What that does is not corrected; what follows is.
+
+A held-out class meets fewer classes that it may be taken for than a new one will. Where an outlier is accepted for
+being near to one of k classes that are drawn alike, its probability of being accepted is a sum with gains that fall,
+so that
+
+    P(accepted, of k classes) <= k / m P(accepted, of m < k classes).
+
+Outliers therefore count k / m times in a proof: it is made for a share s' with s' / (1 - s') = k / m s / (1 - s).
 """
 
 from collections.abc import Sequence
@@ -48,6 +56,17 @@ def turns(classes: int, count: int, seed: int) -> tuple[Turn, ...]:
     order = np.random.default_rng(seed).permutation(classes)
     held = [np.sort(group).astype(np.int64) for group in np.array_split(order, groups)]
     return tuple(Turn(np.setdiff1d(np.arange(classes), group), group) for group in held)
+
+
+def raised(share: float, rotations: Sequence[Turn]) -> float:
+    """The share of held-out rows that stands for a share of new classes' rows.
+
+    Args:
+        share: of outliers in the traffic.
+        rotations: whose classes are held out.
+    """
+    odds = max((len(turn.kept) + len(turn.held)) / len(turn.kept) for turn in rotations) * share
+    return odds / (1.0 - share + odds)
 
 
 def turned(detector: Detector, turn: Turn, reference: Rows, head: Head | None) -> Fitted:
