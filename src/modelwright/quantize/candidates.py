@@ -89,7 +89,7 @@ class Workshop:
         Args:
             name: of its folder.
             recipe: that it is made by.
-            graph: makes what the target writes.
+            graph: makes what the target writes; for a dynamic recipe the float graph.
 
         Raises:
             OSError: the place cannot be written, which is no candidate's fault.
@@ -111,7 +111,10 @@ class Workshop:
         place = self.folder / name
         there = [file.name for file in place.iterdir()] if place.is_dir() else []
         with whole_folder(place, there) as part:
-            files = self.target.write(made, self.example, part, floats=recipe.floats)
+            if recipe.kind == "dynamic":
+                files = self.target.write_dynamic(made, recipe, self.example, part)
+            else:
+                files = self.target.write(made, self.example, part, floats=recipe.floats)
             program = self.target.load(part, floats=recipe.floats, threads=self.threads, batch=self.batch)
             judged, kernels = self.judge(program), program.kernels()
             share = integer_share(kernels)

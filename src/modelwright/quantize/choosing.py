@@ -24,6 +24,20 @@ def choose(candidates: Sequence[QuantizedCandidate], max_drop: float) -> Quantiz
     return max(near, key=lambda one: one.sqnr_db or 0.0)
 
 
+def weights_word(candidates: Sequence[QuantizedCandidate]) -> str:
+    """What whole weights alone bring: bytes, and time where a kernel gains by them; "" where they were not tried."""
+    named = {one.name: one for one in candidates if one.latency_s is not None and one.size_bytes is not None}
+    plain = named.get("fp32")
+    found = next((one for one in named.values() if one.recipe.kind == "weight-only"), None)
+    if plain is None or found is None or plain.latency_s is None or found.latency_s is None:
+        return ""
+    share = (found.size_bytes or 0) / (plain.size_bytes or 1)
+    if found.latency_s < plain.latency_s * (1 - TIED):
+        time = found.latency_s / plain.latency_s
+        return f"Whole weights alone take {share:.0%} of the bytes of fp32, and {time:.0%} of its time."
+    return f"Whole weights alone take {share:.0%} of the bytes of fp32; no kernel gains time by them."
+
+
 def verdict(candidates: Sequence[QuantizedCandidate], chosen: QuantizedCandidate | None, max_drop: float) -> str:
     """What came of it, in a sentence or two."""
     floats = [one for one in candidates if one.recipe.kind == "float" and one.latency_s is not None]

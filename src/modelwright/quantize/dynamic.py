@@ -7,7 +7,7 @@ older way on the module itself is still the only one.
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -54,7 +54,7 @@ def dynamic_linears(graph: fx.GraphModule, recipe: Quantization, inputs: tuple[t
     annotator = Annotator(
         Profile("dynamic", kinds=("linear",), adds="none"),
         lambda: _activation(recipe.activations),
-        lambda axis: _weight(recipe.weights, axis),
+        lambda axis: weight_spec(recipe.weights, axis),
         frozenset(layer.node for layer in chosen),
     )
     prepared = prepare_pt2e(copy.deepcopy(graph), annotator)
@@ -96,6 +96,28 @@ def dynamic_recurrent(module: nn.Module, recipe: Quantization) -> nn.Module:
     return made
 
 
+def without_dynamic(profile: Profile, kinds: Collection[str], loops: Collection[str]) -> tuple[str, ...]:
+    """What stays in float where a target quantizes dynamically, and why, a sentence each.
+
+    Args:
+        profile: of the target.
+        kinds: of the network's layers.
+        loops: kinds of its recurrent layers.
+    """
+    told, able = [], ", ".join(profile.dynamic)
+    if not profile.dynamic:
+        told.append(f"Dynamic quantization was not tried: {profile.name} has no kernels that find ranges as they run.")
+    elif not {*kinds, *loops}.intersection(profile.dynamic):
+        told.append(f"Dynamic quantization was not tried: {profile.name} has it for {able}, which are not there.")
+    if profile.dynamic and {"conv", "depthwise"}.intersection(kinds):
+        told.append("Dynamic quantization leaves convolutions in float: dynamic ones are several times slower.")
+    left = sorted(set(loops).difference(profile.dynamic))
+    told += [
+        f"Layers of kind {kind} stay in float: only `dynamic_recurrent` quantizes them, in torch." for kind in left
+    ]
+    return tuple(told)
+
+
 def _check_names(recipe: Quantization, known: Mapping[str, object]) -> None:
     for name in recipe.layers:
         if name not in known:
@@ -114,7 +136,8 @@ def _activation(scheme: Scheme) -> QuantizationSpec:
     )
 
 
-def _weight(scheme: Scheme, axis: int) -> QuantizationSpec:
+def weight_spec(scheme: Scheme, axis: int) -> QuantizationSpec:
+    """What torchao needs to know of a weight whose output channels lie on an axis."""
     channel = scheme.granularity == "channel"
     by_channel = torch.per_channel_symmetric if scheme.symmetric else torch.per_channel_affine
     by_tensor = torch.per_tensor_symmetric if scheme.symmetric else torch.per_tensor_affine

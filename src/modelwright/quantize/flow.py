@@ -19,7 +19,8 @@ from torchao.quantization.pt2e import allow_exported_model_train_eval
 from modelwright.errors import ExportError, ModelwrightError
 from modelwright.quantize.allocate import allocate, front
 from modelwright.quantize.candidates import Tried, Workshop
-from modelwright.quantize.graph import capture
+from modelwright.quantize.dynamic import without_dynamic
+from modelwright.quantize.graph import capture, layers, recurrent
 from modelwright.quantize.groups import groups
 from modelwright.quantize.judging import Judge
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
@@ -32,6 +33,7 @@ from modelwright.quantize.techniques.adaround import adaround
 from modelwright.quantize.techniques.bias_correction import correct_biases
 from modelwright.quantize.techniques.equalization import equalize
 from modelwright.quantize.techniques.smoothquant import smooth
+from modelwright.quantize.weight_only import whole_weights
 from modelwright.records import Quantization, QuantizedCandidate, Sensitivity
 from modelwright.training import Run
 
@@ -88,6 +90,8 @@ class Flow:
         """
         self.floats()
         self.begin()
+        self.dynamic()
+        self.weights()
         self.calibrations()
         best = self.best()
         if best is None:
@@ -97,7 +101,7 @@ class Flow:
         self.suffer(best.recipe)
         self.mixes(best.recipe)
         best = self.best() or best
-        if not any(self.enough(one.candidate) for one in self.tried.values() if one.candidate.recipe.kind != "float"):
+        if not any(self.enough(one.candidate) for one in self.tried.values() if _static(one.candidate)):
             self.train(best.recipe)
 
     def floats(self) -> None:
@@ -118,6 +122,21 @@ class Flow:
         name = "found" if recipe.layers or recipe.techniques else f"int8-{recipe.calibration}"
         self.attempt(name, recipe, partial(self._part, recipe))
         self.notes.append(f"{name} is the recipe that the network came with.")
+
+    def dynamic(self) -> None:
+        """Linear and recurrent layers whose ranges are found as they run; convolutions stay in float."""
+        shop = self.workshop
+        profile, known = shop.target.profile, {layer.kind for layer in layers(shop.graph)}
+        loops = set(recurrent(shop.graph))
+        self.notes.extend(without_dynamic(profile, known, loops))
+        if (known | loops).intersection(profile.dynamic) and self.time():
+            self.attempt("dynamic", self.recipe(kind="dynamic"), lambda: shop.graph)
+
+    def weights(self) -> None:
+        """Whole weights and nothing else: a quarter of the bytes, computed with in floats."""
+        recipe, shop = self.recipe(kind="weight-only"), self.workshop
+        if self.time() and any(layer.weight for layer in layers(shop.graph)):
+            self.attempt("weights", recipe, lambda: whole_weights(shop.graph, recipe, shop.example))
 
     def calibrations(self) -> None:
         """Everything in whole numbers, with ranges found in several ways."""
@@ -210,8 +229,8 @@ class Flow:
         return self.tried[name]
 
     def best(self) -> QuantizedCandidate | None:
-        """The quantized candidate that loses least."""
-        able = [one.candidate for one in self.tried.values() if one.candidate.recipe.kind != "float"]
+        """The candidate with everything in whole numbers, by ranges that were found beforehand, that loses least."""
+        able = [one.candidate for one in self.tried.values() if _static(one.candidate)]
         able = [one for one in able if one.state == "finished" and not one.recipe.layers]
         return min(able, key=lambda one: (one.drop or 0.0, -(one.sqnr_db or 0.0)), default=None)
 
@@ -305,6 +324,11 @@ class Flow:
         self.notes.append(f"int8-qat: {len(epochs)} epochs, {epochs[-1].accuracy:.2%} of the validation split right.")
         made: nn.Module = allow_exported_model_train_eval(convert(prepared))
         return capture(self.subject.whole(made), self.workshop.example, fold=False)
+
+
+def _static(candidate: QuantizedCandidate) -> bool:
+    """Whether its ranges were found beforehand, so that mixes can be made of it."""
+    return candidate.recipe.kind in ("static", "qat")
 
 
 def _all_of(recipe: Quantization) -> Quantization:

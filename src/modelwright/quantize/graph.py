@@ -22,6 +22,7 @@ CONVOLUTIONS = (
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
 LINEARS = (aten.linear.default,)
 PRODUCTS = (aten.matmul.default, aten.bmm.default)
+RECURRENT = {aten.lstm.input: "lstm", aten.gru.input: "gru", aten.rnn_tanh.input: "rnn", aten.rnn_relu.input: "rnn"}
 
 Kind = Literal["conv", "depthwise", "linear", "product"]
 
@@ -103,6 +104,11 @@ def layers(graph: fx.GraphModule) -> tuple[Layer, ...]:
         bias = "" if kind == "product" else _attribute(node, 2)
         found.append(Layer(name, node.name, kind, weight, bias, _macs(node, kind)))
     return tuple(found)
+
+
+def recurrent(graph: fx.GraphModule) -> tuple[str, ...]:
+    """The kinds of recurrent layers of a graph, which quantization knows as a whole only: "lstm", "gru", "rnn"."""
+    return tuple(dict.fromkeys(RECURRENT[node.target] for node in graph.graph.nodes if node.target in RECURRENT))
 
 
 def kind_of(node: fx.Node) -> Kind | None:

@@ -52,20 +52,19 @@ def quantized_layers(graph: fx.GraphModule, recipe: Quantization, profile: Profi
         SettingError: it asks a layer for numbers that the target cannot give it.
     """
     known = {layer.name: layer for layer in layers(graph)}
+    kinds = profile.dynamic if recipe.kind == "dynamic" else profile.kinds
     for name, numbers in recipe.layers.items():
         if name not in known:
             raise UnknownNameError("layer", name, known)
-        if numbers == "int8" and known[name].kind not in profile.kinds:
-            rule = (
-                f"{profile.name} must have integer kernels for the layer, and has them for {', '.join(profile.kinds)}"
-            )
+        if numbers == "int8" and known[name].kind not in kinds:
+            rule = f"{profile.name} must have integer kernels for the layer, and has them for {', '.join(kinds)}"
             raise SettingError(rule, where=name, value=known[name].kind, way_out="Leave it in float.")
         if numbers not in ("int8", recipe.floats):
             rule, way_out = "what is not quantized must compute in the recipe's floats", f"Write {recipe.floats!r}."
             raise SettingError(rule, where=name, value=numbers, way_out=way_out)
     if recipe.kind in ("float", "weight-only"):
         return ()
-    whole = [layer for layer in known.values() if layer.kind in profile.kinds]
+    whole = [layer for layer in known.values() if layer.kind in kinds]
     return tuple(layer for layer in whole if recipe.layers.get(layer.name, "int8") == "int8")
 
 

@@ -12,7 +12,7 @@ from modelwright.networks.measuring.machine import describe
 from modelwright.quantize import TARGETS
 from modelwright.quantize.artifact import hand_over
 from modelwright.quantize.candidates import Tried, Workshop
-from modelwright.quantize.choosing import choose, verdict
+from modelwright.quantize.choosing import choose, verdict, weights_word
 from modelwright.quantize.flow import Flow
 from modelwright.quantize.graph import capture
 from modelwright.quantize.judging import Judge, Samples
@@ -84,6 +84,7 @@ def _findings(flow: Flow, tried: list[Tried]) -> QuantizationFindings:
     numbers = layer_numbers(flow.prepared(best.recipe), flow.changed(best.recipe), batches) if best else ()
     if subject.judged.labels is None:
         flow.notes.append("Samples have no labels: accuracy is agreement with the float network's own answers.")
+    flow.notes.extend(filter(None, [weights_word(candidates)]))
     return QuantizationFindings(
         model=subject.name,
         target=wishes.target,

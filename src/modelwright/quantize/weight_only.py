@@ -1,7 +1,8 @@
 """Weights in few bits, activations in float: less to store and to fetch, the same arithmetic.
 
-Two ways. A captured graph gets weights that are rounded and back in float, which tells what is lost and what they would
-take; it runs anywhere, no faster. A module's linear layers get torchao's packed tensors, which have kernels.
+Three ways. A captured graph gets weights that are rounded and back in float, which tells what is lost and what they
+would take; it runs anywhere, no faster. Or it holds them as whole numbers, which targets write as they are. A module's
+linear layers get torchao's packed tensors, which have kernels.
 """
 
 import copy
@@ -23,8 +24,12 @@ from torchao.quantization import (
     quantize_,
 )
 from torchao.quantization.pt2e import MappingType
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantizer
 
 from modelwright.errors import SettingError, UnknownNameError
+from modelwright.quantize.annotate import KEY
+from modelwright.quantize.dynamic import weight_spec
 from modelwright.quantize.graph import layers, node_of, parameter
 from modelwright.quantize.numerics import fake_quantize, parameters, ranges
 from modelwright.quantize.techniques.channels import weight_axis
@@ -87,6 +92,61 @@ def round_weights(graph: fx.GraphModule, recipe: Quantization) -> Compressed:
             rounded.add(id(weight))
         done.append(layer.name)
     return Compressed(tuple(done), size, whole, tuple(notes))
+
+
+def whole_weights(graph: fx.GraphModule, recipe: Quantization, inputs: tuple[torch.Tensor, ...]) -> fx.GraphModule:
+    """A copy of a graph that holds the weights of its layers as whole numbers, and computes in floats.
+
+    Args:
+        graph: as it was captured.
+        recipe: the scheme of the weights, by tensor or channel, and in `layers` what stays in float.
+        inputs: an example, on which weights are looked at.
+
+    Raises:
+        UnknownNameError: the recipe names a layer that the graph does not have.
+        SettingError: weights in groups; there is no layer to quantize.
+    """
+    if recipe.weights.granularity == "group":
+        way_out = "Take a scale a channel; `pack` takes groups."
+        raise SettingError("a graph holds whole weights by tensor or channel", value="group", way_out=way_out)
+    known = {layer.name: layer for layer in layers(graph)}
+    for name in recipe.layers:
+        if name not in known:
+            raise UnknownNameError("layer", name, known)
+    chosen = {one.node for one in known.values() if one.weight and recipe.layers.get(one.name, "int8") == "int8"}
+    if not chosen:
+        rule = "there must be a layer with weights to quantize"
+        raise SettingError(rule, where="recipe, layers", value=0, way_out="Leave fewer layers in float.")
+    prepared = prepare_pt2e(copy.deepcopy(graph), _Weights(recipe.weights, frozenset(chosen)))
+    with torch.no_grad():
+        prepared(*inputs)
+    made: fx.GraphModule = convert_pt2e(prepared)
+    return made
+
+
+@final
+@dataclass(frozen=True)
+class _Weights(Quantizer):  # type: ignore[misc]  # torchao ships no types
+    """Marks weights alone.
+
+    Attributes:
+        scheme: of theirs.
+        chosen: names of the nodes whose weights are quantized.
+    """
+
+    scheme: Scheme
+    chosen: frozenset[str]
+
+    def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        """Mark the weights of the layers that are chosen."""
+        for node in model.graph.nodes:
+            if node.name in self.chosen:
+                spec = weight_spec(self.scheme, weight_axis(node))
+                node.meta[KEY] = QuantizationAnnotation(input_qspec_map={node.args[1]: spec}, _annotated=True)
+        return model
+
+    def validate(self, model: fx.GraphModule) -> None:
+        """All rules are checked before."""
 
 
 def pack(module: nn.Module, recipe: Quantization) -> nn.Module:

@@ -29,9 +29,9 @@ from modelwright.quantize.targets.target import (
     check_processor,
     reason,
 )
-from modelwright.records import Kernel, write_whole
+from modelwright.records import Kernel, Quantization, write_whole
 
-PROFILE = Profile("inductor", floats=("fp32", "bf16"))
+PROFILE = Profile("inductor", dynamic=("linear",), floats=("fp32", "bf16"))
 FILE = "model.pt2"
 
 _PASSES = "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"
@@ -67,6 +67,16 @@ class Inductor(Target):
             raise ExportError(rule, where=FILE, way_out="Capture the module again.") from failure
         write_whole(folder / FILE, file.getvalue())
         return (folder / FILE,)
+
+    def write_dynamic(
+        self, graph: fx.GraphModule, recipe: Quantization, inputs: tuple[torch.Tensor, ...], folder: Path
+    ) -> tuple[Path, ...]:
+        """Write a program whose linear layers find their input's range as they run, by torchao's operators."""
+        from modelwright.quantize.dynamic import dynamic_linears  # torchao, which loading does without
+
+        with quiet():
+            made = dynamic_linears(graph, recipe, inputs)
+        return self.write(made, inputs, folder)
 
     def load(
         self, folder: Path, *, floats: str = "fp32", threads: int = 1, batch: int | None = None

@@ -23,7 +23,7 @@ from modelwright.quantize.targets.target import (
     check_installed,
     check_processor,
 )
-from modelwright.records import Kernel
+from modelwright.records import Kernel, Quantization
 
 PROFILE = Profile(
     "onnxruntime",
@@ -32,6 +32,7 @@ PROFILE = Profile(
     adds="all",
     elementwise=True,
     biases=True,
+    dynamic=("linear", "lstm"),
 )
 
 _FLOAT = {
@@ -39,8 +40,8 @@ _FLOAT = {
     "MultiHeadAttention", "NhwcFusedConv",
 }  # fmt: skip
 _WHOLE = {
-    "ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QAttention", "QGemm",
-    "QLinearConv", "QLinearMatMul",
+    "ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat",
+    "QAttention", "QGemm", "QLinearConv", "QLinearMatMul",
 }  # fmt: skip
 _NUMBERS = {"int8": "i8", "uint8": "u8"}
 _OPTIMIZERS_OFF = ["WeightBiasQuantization"]
@@ -69,6 +70,17 @@ class OnnxRuntime(Target):
         qdq.whole_gates(model)
         qdq.whole_biases(model)
         return qdq.write_onnx(model, folder)
+
+    def write_dynamic(
+        self, graph: fx.GraphModule, recipe: Quantization, inputs: tuple[torch.Tensor, ...], folder: Path
+    ) -> tuple[Path, ...]:
+        """Write an ONNX file whose linear layers and LSTMs find their input's range as they run.
+
+        By ONNX Runtime's own `quantize_dynamic`. Convolutions stay in float: dynamic ones are several times slower.
+        """
+        from modelwright.quantize.targets.dynamic_onnx import dynamic_onnx  # torchao, which loading does without
+
+        return qdq.write_onnx(dynamic_onnx(qdq.to_onnx(graph, inputs), graph, recipe, self.profile), folder)
 
     def mix(self, full: Path, folder: Path, nodes: Collection[str]) -> bool:
         """Put nodes back into float in the ONNX file."""

@@ -11,7 +11,7 @@ from torch import fx
 
 from modelwright.errors import RecordError, SettingError
 from modelwright.quantize.profile import Profile
-from modelwright.records import Kernel
+from modelwright.records import Kernel, Quantization
 
 INTEGER_UNITS = ("avx512_vnni", "avx_vnni", "amx_int8")
 """What a processor calls its units that multiply whole numbers of 8 bits and add them up in 32."""
@@ -88,6 +88,29 @@ class Target(ABC):
             ExportError: the graph cannot be written in the target's format.
             OSError: the place cannot be written; nothing half-written stays behind.
         """
+
+    def write_dynamic(
+        self, graph: fx.GraphModule, recipe: Quantization, inputs: tuple[torch.Tensor, ...], folder: Path
+    ) -> tuple[Path, ...]:
+        """Write a float graph so that layers of the profile's `dynamic` find their input's range as they run.
+
+        Args:
+            graph: as torch.export captured it, in float.
+            recipe: of kind "dynamic"; its `layers` say what stays in float.
+            inputs: an example.
+            folder: that exists.
+
+        Returns:
+            The artifact's files.
+
+        Raises:
+            SettingError: the target has no such kernels, or not for these schemes; there is no layer to quantize.
+            UnknownNameError: the recipe names a layer that the graph does not have.
+            ExportError, OSError: as of `write`.
+        """
+        way_out = "Take onnxruntime or inductor, or quantize statically."
+        rule = "the target must have kernels that find ranges as they run"
+        raise SettingError(rule, where="target", value=self.profile.name, way_out=way_out)
 
     def mix(self, full: Path, folder: Path, nodes: Collection[str]) -> bool:
         """Write an artifact with some nodes of its graph put back into float, if this target can do that by itself.
