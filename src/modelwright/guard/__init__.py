@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["DETECTORS", "Decisions", "GuardProfile", "Head", "Rows", "extract", "fit", "load"]
+__all__ = ["DETECTORS", "Decisions", "GuardProfile", "Head", "Queue", "Rows", "extract", "fit", "hand_over", "load"]
 
 DETECTORS: Mapping[str, str] = {
     "ash": "modelwright.guard.detectors.ash:Ash",
@@ -31,9 +31,11 @@ _HOMES = {
     "Decisions": "decisions",
     "GuardProfile": "profile",
     "Head": "rows",
+    "Queue": "queue",
     "Rows": "rows",
     "extract": "extraction",
     "fit": "fitting",
+    "hand_over": "handover",
     "load": "profile",
 }
 

@@ -3,16 +3,19 @@
 import heapq
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
 
 from modelwright.errors import ConflictError, RecordError, UnknownNameError
-from modelwright.guard.near_duplicates import NearDuplicates, sketch
+from modelwright.guard.near_duplicates import NearDuplicates, Sketch
 from modelwright.guard.queue.entries import Added, Decided
 from modelwright.guard.queue.state import State
 from modelwright.records import ReviewItem, ReviewRules
+
+Sketched = Callable[[ReviewItem], Sketch]
+"""What two items are compared by, of one."""
 
 
 def next_keys(state: State, rules: ReviewRules, now: datetime, count: int) -> tuple[str, ...]:
@@ -30,7 +33,9 @@ def next_keys(state: State, rules: ReviewRules, now: datetime, count: int) -> tu
     return tuple(given)
 
 
-def addition(state: State, items: Iterable[ReviewItem], there: NearDuplicates, rules: ReviewRules) -> Added:
+def addition(
+    state: State, items: Iterable[ReviewItem], there: NearDuplicates, rules: ReviewRules, sketched: Sketched
+) -> Added:
     """What comes in: those whose keys are new, and of near-duplicates which item is looked at in their stead.
 
     Audits are looked at by themselves always, so that each of them counts.
@@ -44,7 +49,7 @@ def addition(state: State, items: Iterable[ReviewItem], there: NearDuplicates, r
         new[item.key] = item
         if item.audit:
             continue
-        one = sketch(item, rules)
+        one = sketched(item)
         if looked_at := there.find(one) or here.find(one):
             copies[item.key] = looked_at
         else:

@@ -1,5 +1,6 @@
 """A review queue's driver: it reads what is new, lets pure functions decide, and appends what was decided."""
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +12,7 @@ import msgspec
 from modelwright.clock import Clock, SystemClock
 from modelwright.errors import ConflictError, RecordError, SettingError
 from modelwright.guard.audit import drawn
-from modelwright.guard.near_duplicates import NearDuplicates, sketch
+from modelwright.guard.near_duplicates import NearDuplicates, Sketch, sketch
 from modelwright.guard.queue.decisions import addition, check_item, decision, next_keys, storable
 from modelwright.guard.queue.entries import Claimed, Decided, Opened, Released, Written, body, kind
 from modelwright.guard.queue.state import State
@@ -41,7 +42,7 @@ class Queue:
 
     No item is held by two reviewers at a time. What a method has returned for is on the disk and stays there, when the
     process is killed or the power fails. Leases are told by the wall clock: reviewers on several machines need clocks
-    that agree to within seconds.
+    that agree to within seconds. Threads may share one of these.
 
     Args:
         journal: where all is kept.
@@ -54,6 +55,8 @@ class Queue:
         self._state = State()
         self._near: NearDuplicates | None = None
         self._near_to = 0
+        self._sketches: dict[str, tuple[ReviewItem, Sketch]] = {}
+        self._adding = threading.Lock()
 
     @classmethod
     def create(cls, path: Path, rules: ReviewRules | None = None, clock: Clock | None = None) -> "Queue":
@@ -129,10 +132,11 @@ class Queue:
         self._check_widths(batch)
 
         def adding(state: State) -> Written | None:
-            added = addition(state, batch, self._near_duplicates(state), rules)
+            added = addition(state, batch, self._near_duplicates(state), rules, self._sketch)
             return added if added.items else None
 
-        state = self._write(adding)
+        with self._adding:
+            state = self._write(adding)
         return {item.key: state.copies[item.key] for item in batch if item.key in state.copies}
 
     def add_accepted(self, items: Iterable[ReviewItem]) -> tuple[str, ...]:
@@ -274,9 +278,17 @@ class Queue:
         near = self._near = self._near or NearDuplicates(self.rules)
         for key in list(state.items)[self._near_to :]:
             if key not in state.copies and not state.items[key].audit:
-                near.add(key, sketch(state.items[key], self.rules))
+                near.add(key, self._sketch(state.items[key]))
         self._near_to = len(state.items)
+        self._sketches.clear()
         return near
+
+    def _sketch(self, item: ReviewItem) -> Sketch:
+        """An item's sketch, made once on its way from a batch into the journal and to those that are held against."""
+        kept = self._sketches.get(item.key)
+        if kept is None or kept[0] != item:
+            kept = self._sketches[item.key] = (item, sketch(item, self.rules))
+        return kept[1]
 
     def _check_widths(self, batch: list[ReviewItem]) -> None:
         """Refuse vectors of several widths.
