@@ -120,10 +120,12 @@ def mixed(familiar: Judged, outliers: Judged, share: float, random: np.random.Ge
 def _likeliest(design: Judged, weight: Floats, plan: GuardPlan) -> list[tuple[float, float]]:
     """Rules (threshold, least probability) in the order of testing: the surest first, then ever larger coverage.
 
-    Only such count as no other equals in coverage at less risk.
+    Only such count as no other equals in coverage at less risk. One error more than was seen is reckoned with, so that
+    rules are not preferred for the luck of accepting few rows.
     """
     rules: Rules = rules_of(design.take(~design.wrong) if not design.wrong.all() else design)
-    accepted, errors = masses(rules, design, weight)
+    accepted, seen = masses(rules, design, weight)
+    errors = seen + 1.0
     risk = np.divide(errors, accepted, out=np.ones_like(errors), where=accepted > 0)
     front: list[tuple[int, int]] = []
     least = np.inf
@@ -134,7 +136,8 @@ def _likeliest(design: Judged, weight: Floats, plan: GuardPlan) -> list[tuple[fl
             least = float(risk[spot])
     front.reverse()  # from the least coverage to the largest
     surety = [
-        float(binom.logcdf(np.ceil(errors[spot] - 1e-9), np.floor(accepted[spot] + 1e-9), plan.risk)) for spot in front
+        float(binom.logcdf(np.ceil(errors[spot] - 1e-9), max(np.floor(accepted[spot] + 1e-9), 1.0), plan.risk))
+        for spot in front
     ]
     path = front[int(np.argmin(surety)) :]
     return [(float(rules.thresholds[row]), float(rules.least[column])) for row, column in path]
