@@ -50,7 +50,9 @@ class OpenVino(Target):
     ) -> tuple[Path, ...]:
         """Write a QDQ ONNX file, which OpenVINO reads as it is; `floats` takes effect when it is loaded."""
         check_floats(self.profile, floats)
-        return qdq.write_onnx(qdq.to_onnx(graph, inputs), folder)
+        model = qdq.to_onnx(graph, inputs)
+        qdq.weights_around_zero(model)
+        return qdq.write_onnx(model, folder)
 
     def mix(self, full: Path, folder: Path, nodes: Collection[str]) -> bool:
         """Put nodes back into float in the ONNX file."""

@@ -107,14 +107,14 @@ def whole_biases(model: onnx.ModelProto) -> int:
     values, makers = _values(model), _makers(model)
     changed = 0
     for node in list(model.graph.node):
-        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in values:
+        layer, place = _biased(node, values, makers)
+        read = [] if layer is None else [_before_transpose(name, makers) for name in layer.input[:2]]
+        if not read or not all(_is_made_by(name, "DequantizeLinear", makers) for name in read):
             continue
-        if not all(_is_made_by(name, "DequantizeLinear", makers) for name in node.input[:2]):
-            continue
-        given, weight = (values.get(makers[name].input[1]) for name in node.input[:2])
+        given, weight = (values.get(makers[name].input[1]) for name in read)
         if given is None or weight is None or given.size != 1:
             continue
-        bias = values[node.input[2]].astype(np.float64)
+        bias = values[node.input[place]].astype(np.float64)
         scale = np.broadcast_to(given.astype(np.float64).reshape(()) * weight.astype(np.float64), bias.shape)
         whole = np.rint(bias / scale)
         if not (np.abs(whole) <= _MOST).all():
@@ -124,8 +124,42 @@ def whole_biases(model: onnx.ModelProto) -> int:
         _constant(model, f"{name}_scale", scale.astype(np.float32))
         made = helper.make_node("DequantizeLinear", [f"{name}_whole", f"{name}_scale"], [name], name=name, axis=0)
         _insert(model, made, before=node)
-        node.input[2] = name
+        node.input[place] = name
         changed += 1
+    return changed
+
+
+def _biased(
+    node: onnx.NodeProto, values: dict[str, Any], makers: dict[str, onnx.NodeProto]
+) -> tuple[onnx.NodeProto | None, int]:
+    """The layer whose bias a node adds, and where the node has it; a product of batches is followed by an addition."""
+    if node.op_type in ("Conv", "Gemm") and len(node.input) > 2 and node.input[2] in values:
+        return node, 2
+    if node.op_type == "Add":
+        for place, name in enumerate(node.input):
+            other = node.input[1 - place]
+            if name in values and values[name].ndim == 1 and _is_made_by(other, "MatMul", makers):
+                return makers[other], place
+    return None, 0
+
+
+def _before_transpose(name: str, makers: dict[str, onnx.NodeProto]) -> str:
+    return makers[name].input[0] if _is_made_by(name, "Transpose", makers) else name
+
+
+def weights_around_zero(model: onnx.ModelProto) -> int:
+    """Leave out the zero points of weights where all of them are zero, as ONNX takes them then; returns how many.
+
+    Exporting gives weights of one number of channels the same zeros. OpenVINO shapes them for a convolution and for
+    products at once, finds them no constant of its own, and computes in float.
+    """
+    values, changed = _values(model), 0
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in values and len(node.input) > 2:
+            zeros = values.get(node.input[2])
+            if zeros is not None and not zeros.any():
+                del node.input[2]
+                changed += 1
     return changed
 
 
