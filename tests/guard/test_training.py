@@ -205,11 +205,11 @@ def test_power_iteration_follows_a_weight_in_training(trained: dict[str, Trained
 
 
 def test_random_features_stand_for_the_gaussian_kernel() -> None:
-    process = GaussianProcess(8, 3, Sngp(features=20_000, length=0.7))
+    process = GaussianProcess(8, 3, Sngp(features=3000, length=0.7))
     hidden = torch.randn(12, 8, generator=torch.Generator().manual_seed(3))
     features, normal = process.features(hidden), process.norm(hidden)
     kernel = torch.exp(-torch.cdist(normal, normal).square() / (2 * 0.7**2 * 8))
-    torch.testing.assert_close(features @ features.T, kernel, atol=0.03, rtol=0)
+    torch.testing.assert_close(features @ features.T, kernel, atol=0.08, rtol=0)
 
 
 def test_a_posterior_variance_is_ridge_regressions_and_only_falls_with_data() -> None:
