@@ -44,7 +44,7 @@ def subject(model: str, weights: Path | None, data: str, counts: tuple[int, int]
         network = load_member(folder).network
         file = folder / FILES["architecture"]
         made, name = from_json(file.read_bytes(), Architecture, where=str(file)), folder.resolve().name
-        held = _as_trained(dataset(data or card.name, seed=seed), card)
+        held = as_trained(dataset(data or card.name, seed=seed), card)
         recipe = _found(folder) if RECIPE[0] in manifest.files else None
     else:
         recipe = None
@@ -88,7 +88,7 @@ def _some(split: Split, count: int, seed: int) -> tuple[torch.Tensor, torch.Tens
     return images.cpu(), labels.cpu()
 
 
-def _as_trained(data: Data, card: DataCard) -> Data:
+def as_trained(data: Data, card: DataCard) -> Data:
     """Data that are seen as the network sees them.
 
     Raises:

@@ -8,7 +8,20 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["DETECTORS", "Decisions", "GuardProfile", "Head", "Queue", "Rows", "extract", "fit", "hand_over", "load"]
+__all__ = [
+    "DETECTORS",
+    "Decisions",
+    "GuardProfile",
+    "Head",
+    "Queue",
+    "Rows",
+    "Sample",
+    "evaluate",
+    "extract",
+    "fit",
+    "hand_over",
+    "load",
+]
 
 DETECTORS: Mapping[str, str] = {
     "ash": "modelwright.guard.detectors.ash:Ash",
@@ -33,6 +46,8 @@ _HOMES = {
     "Head": "rows",
     "Queue": "queue",
     "Rows": "rows",
+    "Sample": "evaluation",
+    "evaluate": "evaluation",
     "extract": "extraction",
     "fit": "fitting",
     "hand_over": "handover",

@@ -15,6 +15,7 @@ from modelwright.records.architecture import (
 from modelwright.records.codec import convert, from_json, from_toml, to_json, to_toml, write_whole
 from modelwright.records.costs import Costs
 from modelwright.records.estimate import Estimate, KernelEstimate
+from modelwright.records.evaluation import GuardEvaluation
 from modelwright.records.guard import (
     Decision,
     DetectorTrial,
@@ -93,6 +94,7 @@ __all__ = [
     "Family",
     "File",
     "Findings",
+    "GuardEvaluation",
     "GuardPlan",
     "GuardRecord",
     "Histogram",

@@ -1,0 +1,302 @@
+"""The command `guard`: fit one to a model, let it decide, judge it, and have people look at what it deferred."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modelwright.cli.amount import amount
+from modelwright.cli.cells import show_note, show_table
+from modelwright.cli.guard_arrays import Given, arrays, given_rows, is_file_of_arrays
+from modelwright.cli.guard_review import review
+from modelwright.cli.hush import hush
+from modelwright.cli.request import check_page, write_page
+from modelwright.errors import SettingError
+from modelwright.guard import DETECTORS, Decisions, GuardProfile, Queue, evaluate, fit, hand_over, load
+from modelwright.guard.fitting import AUTO, fit_rows
+from modelwright.guard.profile import RECORD
+from modelwright.guard.rows import rows_of
+from modelwright.records import GuardPlan, ReviewRules, convert
+from modelwright.report import guard_page
+from modelwright.report.guard import groups_table, outliers_table, risk_words, trials_table
+from modelwright.report.markup import Data
+from modelwright.report.quantity import percent, significant
+
+SHARES = {"%": 0.01, "": 1.0}
+
+_EPILOG = """examples:
+  modelwright guard fit found/efficientnet-x-small-1 --risk 2% --ood-share 10%   what a search handed over, on its data
+  modelwright guard fit quantized/artifact --data photos/ --detector energy
+  modelwright guard fit arrays.npz --risk 5%          features, logits and labels of a model that lives elsewhere
+  modelwright guard check found/efficientnet-x-small-1 --data new.npy --queue reviews.db
+  modelwright guard evaluate arrays.guard --data test.npz --outliers spam=spam.npz --outliers other=other.npz
+  modelwright guard review reviews.db --reviewer ann
+
+A guard is the folder MODEL.guard beside its model, until --guard or --output names another."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions fit, check, evaluate and review."""
+    parser.epilog = _EPILOG
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, act: Callable[[argparse.Namespace], int], summary: str) -> Callable[..., Any]:
+        made = actions.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+        )
+        made.set_defaults(act=act)
+        made.add_argument("--json", action="store_true", help="print JSON")
+        return made.add_argument
+
+    add = action("fit", _fit, "choose a detector and a threshold for a model, and say what can be promised")
+    add("model", metavar="MODEL", help="a folder that search or quantize handed over, or a file of arrays")
+    _add_data(add, "rows to fit on (default: what the model was trained on)")
+    add("--risk", default="5%", metavar="SHARE", help="errors among accepted predictions (default: 5%%)")
+    add("--ood-share", default="10%", metavar="SHARE", help="of outliers in the traffic (default: 10%%)")
+    add("--confidence", default="95%", metavar="SHARE", help="with which it is kept (default: 95%%)")
+    add("--quantile", metavar="SHARE", help="in place of a risk: the share of familiar inputs to accept")
+    add("--detector", default=AUTO, metavar="NAME", help=f"{AUTO}, {', '.join(DETECTORS)} (default: {AUTO})")
+    add(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of a file of arrays: its classes' names, label 0 first",
+    )
+    add("--output", type=Path, metavar="FOLDER", help="for the guard (default: MODEL.guard)")
+
+    add = action("check", _check, "decide on new inputs: accept, or defer with a reason")
+    _add_guarded(add)
+    _add_data(add, "the inputs", required=True)
+    add("--queue", type=Path, metavar="FILE", help="hand what is deferred, and audits, over to this review queue")
+
+    add = action("evaluate", _evaluate, "hold a guard against rows whose labels are known, and against outliers")
+    _add_guarded(add)
+    _add_data(add, "the rows (default: the test split of what the model was trained on)")
+    add("--outliers", action="append", default=[], metavar="NAME=DATA", help="a set of outliers; repeat for more")
+    add("--html", type=Path, metavar="FILE", help="where the page goes (default: GUARD.html)")
+
+    add = action("review", review, "look at what was deferred, in the terminal")
+    add("queue", type=Path, metavar="QUEUE", help="the file that check --queue named")
+    add("--reviewer", default="", metavar="NAME", help="who looks")
+    add("--export", type=Path, metavar="FILE", help="write all verdicts as labels, JSON lines")
+
+
+def _add_guarded(add: Callable[..., Any]) -> None:
+    add("model", metavar="MODEL", help="the artifact, or the guard itself of a model that lives elsewhere")
+    add("--guard", type=Path, metavar="FOLDER", help="of the artifact (default: MODEL.guard)")
+
+
+def _add_data(add: Callable[..., Any], what: str, *, required: bool = False) -> None:
+    add(
+        "--data",
+        default="",
+        required=required,
+        metavar="DATA",
+        help=f"{what}: a data set, its folder, or a file of arrays",
+    )
+    add("--rows", type=int, default=5000, metavar="N", help="of a split of a data set, at most (default: 5000)")
+    add("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the action says, and return the exit code."""
+    if getattr(arguments, "rows", 1) < 1:
+        raise SettingError("there must be one at least", where="--rows", value=arguments.rows)
+    hush()
+    code: int = arguments.act(arguments)
+    return code
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    plan = _plan(arguments)
+    target = arguments.output or _beside(arguments.model)
+    profile = _fitted(arguments, plan)
+    profile.save(target)
+    record = profile.record
+    if arguments.json:
+        _print_json(record)
+    else:
+        if record.trials:
+            show_table(trials_table(record))
+            print()
+        print(risk_words(record))
+    print(f"wrote {target}", file=sys.stderr)
+    return 0 if record.promise is None or record.promise.holds else 1
+
+
+def _fitted(arguments: argparse.Namespace, plan: GuardPlan) -> GuardProfile:
+    if is_file_of_arrays(arguments.model):
+        if arguments.data:
+            way_out = "Leave out --data."
+            raise SettingError("a file of arrays is the data", where="--data", value=arguments.data, way_out=way_out)
+        given = given_rows(arrays(Path(arguments.model)), arguments.model)
+        return _whole(given, arguments, plan, "")
+    from modelwright.cli.guard_artifact import artifact
+
+    if arguments.classes:
+        raise SettingError("an artifact knows its classes", where="--classes", way_out="Leave it out.")
+    made = artifact(Path(arguments.model))
+    plan = msgspec.structs.replace(plan, classes=made.classes)
+    if is_file_of_arrays(arguments.data):
+        return _whole(made.given(arguments.data, "", arguments.rows, arguments.seed), arguments, plan, made.digest)
+    data = made.data(arguments.data, arguments.seed)
+    known = made.split(data.train, arguments.rows, arguments.seed)
+    held = made.split(data.validation, arguments.rows, arguments.seed)
+    reference, calibration = (
+        rows_of(part.sample.features, part.sample.logits, _labels(part), where)
+        for part, where in ((known, "training split"), (held, "validation split"))
+    )
+    return fit_rows(
+        reference, calibration, head=known.head, detector=arguments.detector, artifact=made.digest, plan=plan
+    )
+
+
+def _whole(given: Given, arguments: argparse.Namespace, plan: GuardPlan, artifact: str) -> GuardProfile:
+    """A guard whose rows all come from one file."""
+    sample = given.sample
+    return fit(
+        sample.features,
+        sample.logits,
+        _labels(given),
+        head=given.head,
+        detector=arguments.detector,
+        artifact=artifact,
+        plan=plan,
+    )
+
+
+def _labels(given: Given) -> Any:
+    if given.sample.labels is None:
+        raise SettingError("the rows must have labels", where="labels", way_out="Add the array labels to the file.")
+    return given.sample.labels
+
+
+def _plan(arguments: argparse.Namespace) -> GuardPlan:
+    plan = GuardPlan(
+        risk=_share(arguments.risk, "--risk"),
+        ood_share=_share(arguments.ood_share, "--ood-share"),
+        confidence=_share(arguments.confidence, "--confidence"),
+        quantile=_share(arguments.quantile, "--quantile") if arguments.quantile else None,
+        classes=tuple(arguments.classes),
+        seed=arguments.seed,
+    )
+    return convert(msgspec.to_builtins(plan), GuardPlan, where="guard fit")
+
+
+def _share(text: str, option: str) -> float:
+    return 0.0 if text.strip() in ("0", "0%") else round(amount(text, SHARES, option), 12)
+
+
+def _beside(model: str) -> Path:
+    """The folder of a model's guard: arrays.npz has arrays.guard, found/net has found/net.guard."""
+    path = Path(model)
+    path = path if path.name else path.resolve()
+    return path.with_suffix(".guard") if is_file_of_arrays(model) else path.with_name(f"{path.name}.guard")
+
+
+Reads = Callable[[str, str], Given]
+
+
+def _loaded(arguments: argparse.Namespace) -> tuple[GuardProfile, Path, Reads]:
+    """The profile, where it is, and what reads (data, split) for it."""
+    model = Path(arguments.model)
+    if (model / RECORD).is_file():
+        if arguments.guard:
+            raise SettingError(
+                "MODEL is a guard already", where="--guard", way_out="Name the artifact, or leave it out."
+            )
+        return load(model, ""), model, _read_arrays
+    if is_file_of_arrays(arguments.model):
+        way_out = f"Name its guard, such as {_beside(arguments.model)}."
+        raise SettingError("of a model that lives elsewhere only the guard is here", where="MODEL",
+                           value=arguments.model, way_out=way_out)  # fmt: skip
+    from modelwright.cli.guard_artifact import artifact
+
+    made = artifact(model)
+    folder = arguments.guard or _beside(arguments.model)
+    profile = load(folder, made.digest)
+    return profile, folder, lambda word, split: made.given(word, split, arguments.rows, arguments.seed)
+
+
+def _read_arrays(word: str, split: str) -> Given:
+    if not is_file_of_arrays(word):
+        rule = "the data of a model that lives elsewhere must be a file of arrays"
+        raise SettingError(rule, where="--data", value=word, way_out="Give features and logits in an .npz file.")
+    return given_rows(arrays(Path(word)), word)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    profile, _, reads = _loaded(arguments)
+    given = reads(arguments.data, "test")
+    sample = given.sample
+    found = profile.decide(sample.features, sample.logits)
+    if arguments.queue:
+        _hand_over(arguments, profile, given, found)
+    classes = profile.record.classes
+    rows = [
+        (sample.key(row), one.outcome, one.reason, "" if one.label is None else classes[one.label], one)
+        for row, one in enumerate(found)
+    ]
+    if arguments.json:
+        _print_json([{"key": key, "class": name, **msgspec.to_builtins(one)} for key, _, _, name, one in rows])
+        return 0
+    headings = ("input", "outcome", "reason", "class", ">probability", ">score")
+    cells = tuple((*words, _told(one.probability), _told(one.score)) for *words, one in rows)
+    show_table(Data(headings, cells))
+    accepted = int(found.accepted.sum())
+    show_note(f"{accepted} of {len(found)} accepted, {len(found) - accepted} deferred.")
+    return 0
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else significant(value)
+
+
+def _hand_over(arguments: argparse.Namespace, profile: GuardProfile, given: Given, found: Decisions) -> None:
+    rules = ReviewRules(classes=profile.record.classes)
+    queue = Queue.open(arguments.queue) if arguments.queue.exists() else Queue.create(arguments.queue, rules)
+    sample = given.sample
+    keys = [sample.key(row) if sample.keys else f"{arguments.data}:{row}" for row in range(len(sample))]
+    handed = hand_over(queue, keys, found, texts=given.texts or None, vectors=sample.features)
+    print(f"{len(handed.deferred)} deferred and {len(handed.audited)} audited in {queue.path}", file=sys.stderr)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    profile, folder, reads = _loaded(arguments)
+    page = arguments.html or folder.with_name(f"{folder.resolve().name}.html")
+    check_page(page)
+    given = reads(arguments.data, "test")
+    outliers = {}
+    for word in arguments.outliers:
+        name, _, data = word.partition("=")
+        if not name or not data or name in outliers:
+            rule = "a set of outliers must have a name of its own and data"
+            raise SettingError(rule, where="--outliers", value=word, way_out="Such as spam=spam.npz.")
+        outliers[name] = reads(data, "test").sample
+    found = evaluate(profile, given.sample, outliers, data=arguments.data or "test split")
+    command = f"modelwright {shlex.join(sys.argv[1:])}" if sys.argv[1:2] == ["guard"] else ""
+    write_page(page, guard_page(found, made_by=command))
+    if arguments.json:
+        _print_json(found)
+        return 0
+    show_table(groups_table(found))
+    if found.outliers:
+        print()
+        show_table(outliers_table(found))
+    print()
+    risk = "-" if found.risk is None else percent(found.risk)
+    print(f"Accepted: {percent(found.coverage)} of {found.rows} rows, of which {risk} are errors.")
+    if found.mixed_share:
+        risk = "-" if found.mixed_risk is None else percent(found.mixed_risk)
+        print(f"With {percent(found.mixed_share)} outliers: {percent(found.mixed_coverage)} accepted, {risk} errors.")
+    print(risk_words(found.guard))
+    return 0
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

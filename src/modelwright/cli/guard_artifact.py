@@ -1,0 +1,133 @@
+"""An artifact that a search or a quantization handed over, as a guard reads it: its features, logits and digest."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modelwright.cli.guard_arrays import Given, arrays, given_rows, is_file_of_arrays, named, texts
+from modelwright.cli.subject import as_trained
+from modelwright.errors import SettingError, ShapeError
+from modelwright.guard import Head, extract
+from modelwright.guard.extraction import Extracted
+from modelwright.quantize.artifact import MANIFEST, QuantizedManifest, load_artifact
+from modelwright.quantize.run import targets
+from modelwright.quantize.targets.target import Program
+from modelwright.records import DataCard, from_json
+from modelwright.search.handover import load_member, verify
+from modelwright.search.handover.manifest import FILES
+from modelwright.store import digest, read
+from modelwright.training import Data, Split, dataset
+
+_BATCH = 256
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A classifier that runs here.
+
+    Attributes:
+        name: of the network.
+        digest: of all its files.
+        card: of the data that it was trained on; None where nobody described them.
+        see: from batches to features and logits.
+    """
+
+    name: str
+    digest: str
+    card: DataCard | None
+    see: Callable[[Iterable[Any]], Extracted]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, as far as known."""
+        return self.card.classes if self.card else ()
+
+    def data(self, word: str, seed: int) -> Data:
+        """A data set by name or folder; "" for the one that it was trained on.
+
+        Raises:
+            SettingError: there is none, its images have another shape, or its splits are not those of the training.
+            UnknownNameError: no data set has that name, and no folder either.
+        """
+        if not word and not self.card:
+            raise SettingError("the data must be named", where="--data", way_out="Nobody described the artifact's own.")
+        held = dataset(word or (self.card.name if self.card else ""), seed=seed)
+        if self.card and tuple(held.shape) != tuple(self.card.shape):
+            rule = f"images must be of shape {self.card.shape}, like those that the network was trained on"
+            raise ShapeError(rule, where=held.name, value=held.shape)
+        return as_trained(held, self.card) if self.card else held
+
+    def split(self, split: Split, most: int, seed: int) -> Given:
+        """Rows of a split, of which `most` are drawn where there are more."""
+        order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:most]
+        return self._given(split.batches(torch.split(order.sort().values, _BATCH)), {})
+
+    def given(self, word: str, split: str, most: int, seed: int) -> Given:
+        """Rows of a file of arrays, or of one split of a data set.
+
+        Raises:
+            SettingError: the file holds neither inputs nor features, or a data set is refused.
+            ShapeError: the inputs have another shape than the training's.
+        """
+        if not is_file_of_arrays(word):
+            return self.split(getattr(self.data(word, seed), split), most, seed)
+        found = arrays(Path(word))
+        if "inputs" not in found:
+            return given_rows(found, word)
+        inputs = torch.from_numpy(np.ascontiguousarray(found["inputs"]))
+        if not len(inputs) or (self.card and tuple(inputs.shape[1:]) != tuple(self.card.shape)):
+            rule = f"inputs must be (n, {', '.join(map(str, self.card.shape if self.card else ('...',)))}), one or more"
+            raise ShapeError(rule, where=word, value=tuple(inputs.shape))
+        kind = torch.uint8 if inputs.ndim == 4 else torch.int64
+        if inputs.dtype != kind:
+            raise ShapeError(f"inputs must be {kind}, as the data has them", where=word, value=str(inputs.dtype))
+        return self._given(torch.split(inputs, _BATCH), found)
+
+    def _given(self, batches: Iterable[Any], found: dict[str, NDArray[Any]]) -> Given:
+        seen = self.see(batches)
+        known = found if seen.labels is None else {**found, "labels": seen.labels}
+        return Given(named(seen.features, seen.logits, known), seen.head, texts(found))
+
+
+def artifact(folder: Path) -> Artifact:
+    """The classifier of a folder, after every file was held against its manifest.
+
+    Raises:
+        SettingError: the folder is no artifact, or cannot run here.
+        RecordError: a file is missing, damaged, or belongs to another network.
+    """
+    if (folder / FILES["manifest"]).is_file():
+        manifest = verify(folder)
+        module = load_member(folder)
+        return Artifact(folder.resolve().name, manifest.digest, manifest.data, lambda batches: extract(module, batches))
+    for place in (folder, folder / "artifact"):
+        if (place / MANIFEST).is_file():
+            return _quantized(place)
+    way_out = f"Or a file of arrays, which ends in {', '.join(('.npz', '.safetensors'))}; or, once fitted, its guard."
+    rule = "it must be a folder that modelwright search or modelwright quantize handed over"
+    raise SettingError(rule, where="MODEL", value=str(folder), way_out=way_out)
+
+
+def _quantized(folder: Path) -> Artifact:
+    content = read(folder / MANIFEST)
+    manifest = from_json(content, QuantizedManifest, where=str(folder / MANIFEST))
+    program = load_artifact(folder, manifest.target, targets[manifest.target]())
+    return Artifact(manifest.model, digest(content), manifest.data, lambda batches: _run(program, batches))
+
+
+def _run(program: Program, batches: Iterable[Any]) -> Extracted:
+    """What a runtime tells, which is logits only; they serve as features, too."""
+    logits, labels = [], []
+    for batch in batches:
+        inputs, truth = batch if isinstance(batch, tuple) else (batch, None)
+        logits.append(program(inputs).double().numpy())
+        labels += [truth.numpy()] if truth is not None else []
+    found = np.concatenate(logits)
+    head = Head(np.eye(found.shape[1]), np.zeros(found.shape[1]))
+    return Extracted(found, found, np.concatenate(labels) if labels else None, head)
