@@ -125,6 +125,17 @@ def test_what_torch_cannot_capture_is_told_with_its_reason() -> None:
     assert module.training
 
 
+def test_how_a_module_lies_in_memory_changes_no_operator() -> None:
+    """Else a flattening becomes `as_strided`, of which OpenVINO computes something else."""
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    graph = capture(module, (PIXELS,))
+    other = module.to(memory_format=torch.channels_last)
+    again = capture(other, (PIXELS.to(memory_format=torch.channels_last),))
+    assert [node.target for node in again.graph.nodes] == [node.target for node in graph.graph.nodes]
+    assert torch.equal(again(PIXELS), graph(PIXELS))
+    assert not other[0].weight.is_contiguous()
+
+
 def test_a_graph_that_torchao_lets_evaluate_is_captured_too(zoo: nn.Module) -> None:
     """Its `eval()` returns nothing, unlike that of any other module."""
     graph = allow_exported_model_train_eval(capture(zoo, (PIXELS,)))

@@ -70,7 +70,7 @@ def capture(
     modes = {part: part.training for part in module.modules()}
     try:
         module.eval()  # which returns nothing in a module that torchao converted
-        exported = torch.export.export(module, inputs, dynamic_shapes=shapes)
+        exported = torch.export.export(_plain(module), _contiguous(inputs), dynamic_shapes=shapes)
     except Exception as failure:  # torch raises what it likes
         rule = "torch.export must be able to capture the module"
         way_out = "Read why; `capture_parts` captures what can be captured of it."
@@ -148,6 +148,22 @@ def parameter(graph: fx.GraphModule, path: str) -> torch.Tensor:
         found = getattr(found, step)
     tensor: torch.Tensor = found
     return tensor
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """The module, its weights in the usual order of memory.
+
+    Of one in channels_last, torch.export makes a flattening `as_strided`, of which OpenVINO computes something else.
+    """
+    held = (*module.parameters(), *module.buffers())
+    if all(value.is_contiguous() for value in held):
+        return module
+    made: nn.Module = copy.deepcopy(module).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return made
+
+
+def _contiguous(inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return tuple(given.contiguous() for given in inputs)
 
 
 def _attribute(node: fx.Node, place: int) -> str:
