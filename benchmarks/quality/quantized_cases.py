@@ -183,14 +183,15 @@ class Case:
         return made, None
 
     def _learned(self, name: str, how: Quantization) -> Made:
-        network = copy.deepcopy(self.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        graph = capture(network, (self.calibration.inputs[:2],), fold=False)
+        graph = capture(self.network, (self.calibration.inputs[:2],), fold=False)
         graph.requires_grad_(True)
         prepared = prepare_training(graph, how, profile(how))
         calibrate(prepared, self.batches())
         word = name.replace("/", "-").replace(" ", "-").replace(",", "")
         run = Run(threads=torch.get_num_threads(), checkpoint=self.folder / f"{self.name}-qat-{word}.checkpoint")
+        prepared.graph.to(memory_format=torch.channels_last)  # trains twice as fast here
         prepared, _ = tune(prepared, how, self.data, self.see, run)
+        prepared.graph.to(memory_format=torch.contiguous_format)
         made: nn.Module = allow_exported_model_train_eval(convert(prepared))
         return prepared.graph, capture(made, (self.calibration.inputs[:2],), fold=False)
 
