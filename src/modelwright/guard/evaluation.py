@@ -20,6 +20,7 @@ from modelwright.records.evaluation import GroupResult, OutlierResult, RiskCurve
 _POINTS = 200
 _BINS = 40
 _SHOWN = 20
+_SHOWN_OF_A_SET = 8
 _SHARE = 0.1
 """Of outliers in the mixture, where the guard promises nothing."""
 
@@ -248,15 +249,15 @@ def _surprising(
     shown = list(_rows(profile, sample, found, np.flatnonzero(found.accepted & (found.label != truth)), names))
     for name, rows in outliers.items():
         accepted = np.flatnonzero(decided[name].accepted)
-        shown += _rows(profile, rows, decided[name], accepted, [name] * len(rows))
-    return tuple(sorted(shown, key=lambda row: -(row.probability or 0.0))[:_SHOWN])
+        shown += _rows(profile, rows, decided[name], accepted, [name] * len(rows))[:_SHOWN_OF_A_SET]
+    return tuple(sorted(shown, key=lambda row: (-(row.probability or 0.0), row.score or 0.0)))
 
 
 def _rows(
     profile: GuardProfile, sample: Sample, found: Decisions, which: NDArray[np.int64], truth: Sequence[str]
 ) -> tuple[ShownRow, ...]:
     """The surest of some rows."""
-    surest = which[np.argsort(-np.nan_to_num(found.probability[which], nan=-1.0), kind="stable")][:_SHOWN]
+    surest = which[np.lexsort((found.score[which], -np.nan_to_num(found.probability[which], nan=-1.0)))][:_SHOWN]
     shown = []
     for row in surest.tolist():
         one = found[row]

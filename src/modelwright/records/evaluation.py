@@ -120,7 +120,7 @@ class GuardEvaluation(msgspec.Struct, frozen=True):
         histograms: scores of each class, then of each set of outliers.
         outliers: what became of each set.
         groups: classes, then subgroups.
-        surprising: accepted rows that are errors, the surest first.
+        surprising: accepted rows that are errors, some of each set, the surest first.
         regretted: deferred rows whose prediction is right, the surest first.
         version: of this record.
     """

@@ -88,21 +88,21 @@ def groups_table(found: GuardEvaluation, kind: str = "class") -> Data:
 
 
 def rows_table(rows: Sequence[ShownRow]) -> Data:
-    """A row each of those that are worth a look."""
-    return Data(
-        ("input", "is", "taken for", ">probability", ">score", "reason"),
-        tuple(
-            (
-                one.key,
-                one.truth,
-                one.predicted or "-",
-                "-" if one.probability is None else percent(one.probability),
-                "-" if one.score is None else significant(one.score),
-                one.reason,
-            )
-            for one in rows
-        ),
-    )
+    """A row each of those that are worth a look; the reason where they were deferred."""
+    headings = ("input", "is", "taken for", ">probability", ">score", "reason")
+    cells = [
+        (
+            one.key,
+            one.truth,
+            one.predicted or "-",
+            "-" if one.probability is None else percent(one.probability),
+            "-" if one.score is None else significant(one.score),
+            one.reason,
+        )
+        for one in rows
+    ]
+    width = len(headings) if any(one.reason for one in rows) else len(headings) - 1
+    return Data(headings[:width], tuple(row[:width] for row in cells))
 
 
 def _group(one: GroupResult) -> tuple[str, ...]:

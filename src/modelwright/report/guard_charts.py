@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from modelwright.records import GuardEvaluation
-from modelwright.records.evaluation import ScoreHistogram
+from modelwright.records.evaluation import RiskCurve, ScoreHistogram
 from modelwright.report.charts import PERCENT, PLAIN, Axis, Card
 from modelwright.report.markup import Chart, Data
 from modelwright.report.plane import Mark, Marks, key, plane, scale
@@ -13,6 +13,7 @@ from modelwright.report.quantity import percent, significant
 
 MOST_CLASSES = 7
 """More are not told apart by their colours; those of which least is accepted are drawn."""
+_LEAST = 0.05
 _TINTS = tuple(f"var(--series-{number})" for number in (1, 2, 4, 5, 7, 8, 3))
 _OUTLIERS = ("var(--memory)", "var(--series-3)", "var(--near)", "var(--series-6)")
 _FAMILIAR = "var(--matrix)"
@@ -22,8 +23,7 @@ def risk_chart(found: GuardEvaluation) -> Chart:
     """Risk against coverage, with where the guard stands and what it promises."""
     tints = (_FAMILIAR, "var(--vector)", "var(--memory)")
     groups = [
-        Marks(curve.name, tint, tuple(map(Mark, curve.coverage, curve.risk)), line="bare")
-        for curve, tint in zip(found.curves, tints, strict=False)
+        Marks(curve.name, tint, _line(curve), line="bare") for curve, tint in zip(found.curves, tints, strict=False)
     ]
     stands = [("familiar rows", found.coverage, found.risk, _FAMILIAR)]
     if found.mixed_share:
@@ -58,8 +58,15 @@ def risk_chart(found: GuardEvaluation) -> Chart:
         for curve in found.curves
         for x, y in zip(curve.coverage, curve.risk, strict=True)
     )
-    note = "Lower is better. A guard's own point may lie off the lines, as it goes by score and probability together."
+    note = (
+        "Lower is better. A guard's own point may lie off the lines, as it goes by score and probability together. "
+        f"Risks of less than {percent(_LEAST)} of the rows, which are chance, are left out of the drawing."
+    )
     return Chart("Risk against coverage", option, Data(("curve", ">coverage", ">risk"), rows), 360, note, key(drawn))
+
+
+def _line(curve: RiskCurve) -> tuple[Mark, ...]:
+    return tuple(Mark(x, y) for x, y in zip(curve.coverage, curve.risk, strict=True) if x >= _LEAST)
 
 
 def reliability_chart(found: GuardEvaluation) -> Chart:
@@ -81,7 +88,6 @@ def reliability_chart(found: GuardEvaluation) -> Chart:
     )
     groups = [
         Marks("as promised by the probability", "var(--muted)", (Mark(0, 0), Mark(1, 1)), line="dashed", size=0.01),
-        Marks("", _FAMILIAR, marks, line="bare"),
         *(
             Marks("predictions", _FAMILIAR, (mark,), size=6 + 12 * (one.count / most) ** 0.5, opacity=0.8)
             for mark, one in zip(marks, bins, strict=True)
