@@ -1,11 +1,13 @@
 """Out-of-scope queries of CLINC150 told by every detector, beside pytorch-ood's; held-out intents; the choice's regret.
 
-    python benchmarks/quality/guard_clinc150.py ../shared/data/text/clinc150 [--features minilm] [--deals 3]
+    python benchmarks/quality/guard_clinc150.py ../shared/data/text/clinc150 [--parts detectors choice intents]
+        [--features minilm] [--deals 3]
 
 A linear head is fitted to sentence embeddings (see guard_texts.py) of 150 intents.
 
 1. `guard-detectors-DEVICE.csv`: each detector is fitted on the training part, and tells the 1000 out-of-scope queries
-   of the test part from its 4500 others. No setting is chosen here.
+   of the test part from its 4500 others. No setting is chosen here; the head is fitted with scikit-learn's usual
+   strength, 1, and with that of guard_texts.py, which all else here has.
 2. `guard-intents-DEVICE.csv`: 100 intents, 25 outlier intents in training and 25 others in the test, dealt anew for
    each seed. Methods that learn from outliers and those that do not; their epoch and score are chosen on the 200
    out-of-scope queries of training and validation, which are of no intent. Detectors know the 100 intents alone.
@@ -42,6 +44,7 @@ from modelwright.records import GuardPlan
 from modelwright.registry import Registry
 
 PLAN = GuardPlan(risk=0.05, ood_share=0.1)
+PARTS = ("detectors", "choice", "intents")
 INSIDE, LEARNED, TESTED = 100, 25, 25
 OUTSIDE = 150
 """The number of the class of out-of-scope queries, which are of no intent."""
@@ -60,9 +63,11 @@ def told(familiar: Floats, strange: Floats) -> Row:
     }
 
 
-def detectors(kind: str, head: Head, reference: Rows, test: Rows, strange: Floats) -> Iterator[Row]:
+def detectors(kind: str, strength: float, head: Head, reference: Rows, test: Rows, strange: Floats) -> Iterator[Row]:
     """Every detector, ours and theirs."""
     theirs = guard_peers.peers()
+    named: Row = {"features": kind, "strength": f"{strength:g}"}
+    flags = np.arange(len(test) + len(strange)) >= len(test)
     for name in names():
         ours = detector(name).fit_rows(reference, head)
         by = {"modelwright": ours.score}
@@ -73,8 +78,9 @@ def detectors(kind: str, head: Head, reference: Rows, test: Rows, strange: Float
                 print(f"pytorch-ood, {name}: {type(failure).__name__}: {failure}", file=sys.stderr, flush=True)
         for library, score in by.items():
             both = score(test.features, test.logits), score(strange, head.logits(strange))
-            accuracy = f"{1 - test.wrong.mean():.4f}"
-            yield {"features": kind, "detector": name, "library": library, **told(*both), "accuracy": accuracy}
+            other = fpr95(~flags, -np.nan_to_num(np.concatenate(both), nan=np.inf))
+            more = {"fpr95_outliers": f"{other:.5f}", "accuracy": f"{1 - test.wrong.mean():.4f}"}
+            yield {**named, "detector": name, "library": library, **told(*both), **more}
 
 
 def choice(data: str, seed: int, head: Head, parts: tuple[Rows, Rows, Rows], strange: Floats) -> Iterator[Row]:
@@ -182,6 +188,7 @@ def main() -> None:
     """Each kind of features in its turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of data_full.json")
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
     parser.add_argument("--features", nargs="*", default=guard_texts.kinds(), choices=guard_texts.kinds())
     parser.add_argument("--deals", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "guard-embeddings")
@@ -190,16 +197,20 @@ def main() -> None:
     data = guard_texts.intents(given.data)
     for kind in given.features:
         features = guard_texts.features_of(kind, data.texts, given.folder)
-        head = guard_texts.head_of(features["train"], data.labels["train"])
-        parts = [guard_texts.rows(head, features[part], data.labels[part]) for part in ("train", "val", "test")]
         strange = features["oos_test"]
-        write("guard-detectors", list(detectors(kind, head, parts[0], parts[2], strange)), ("features",))
-        chosen = choice(f"out-of-scope queries, {kind}", 0, head, (parts[0], parts[1], parts[2]), strange)
-        write("guard-choice", list(chosen), ("data", "seed"))
-        for seed in range(given.deals):
-            found, chosen_rows = intents(kind, Deal(features, data.labels, seed))
+        for strength in (1.0, guard_texts.STRENGTH):
+            head = guard_texts.head_of(features["train"], data.labels["train"], strength)
+            parts = [guard_texts.rows(head, features[part], data.labels[part]) for part in ("train", "val", "test")]
+            if "detectors" in given.parts:
+                found = list(detectors(kind, strength, head, parts[0], parts[2], strange))
+                write("guard-detectors", found, ("features", "strength"))
+        if "choice" in given.parts:
+            rows = choice(f"out-of-scope queries, {kind}", 0, head, (parts[0], parts[1], parts[2]), strange)
+            write("guard-choice", list(rows), ("data", "seed"))
+        for seed in range(given.deals if "intents" in given.parts else 0):
+            found, chosen = intents(kind, Deal(features, data.labels, seed))
             write("guard-intents", found, ("features", "seed"))
-            write("guard-choice", chosen_rows, ("data", "seed"))
+            write("guard-choice", chosen, ("data", "seed"))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def _of_features(name: str, theirs: Any, reference: Rows, head: Head) -> Any:
     layer = _layer(head)
     own: Any = detector(name)
     if name == "knn":
-        return theirs.KNN(None, k=own.k, n_jobs=1)
+        return theirs.KNN(None, k=own.k)
     if name == "nci":
         return theirs.NCI(None, layer, alpha=own.alpha)
     if name == "vim":

@@ -94,9 +94,9 @@ def embedded(texts: Sequence[str], folder: Path) -> Floats:
     return found
 
 
-def head_of(features: Floats, labels: Labels) -> Head:
+def head_of(features: Floats, labels: Labels, strength: float = STRENGTH) -> Head:
     """A logistic regression."""
-    found = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3).fit(features.astype(np.float32), labels)
+    found = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(features.astype(np.float32), labels)
     return Head(found.coef_, found.intercept_)
 
 
