@@ -8,9 +8,9 @@ disagreed with most of them. The classifier is a logistic regression on TF-IDF, 
 of 10, which fits these data better. Mix and shift were chosen as families while looking at a draw of all rows.
 
 Half of the rows (by a fixed draw) are the set "open", the others the set "aside": this script was made, and run once,
-before results of the latter were looked at. Each split draws half of a set for the classifier, a quarter to fit mix and
-shift, and a quarter for the test. Splits share rows, so that their standard error is one of the draws, not of new
-tweets.
+before results of the latter were looked at. The set "all" has both, for comparison with others' figures. Each split
+draws half of a set for the classifier, a quarter to fit mix and shift, and a quarter for the test. Splits share rows,
+so that their standard error is one of the draws, not of new tweets.
 
 Writes `guard-moderation-DEVICE.csv`: share of errors caught and collaborative figures, with perfect reviewers and with
 those that err, of each policy at several shares reviewed. Unfamiliarity is the score of the nearest neighbours.
@@ -44,6 +44,7 @@ from modelwright.guard.mix import fit_mix
 from modelwright.guard.rows import Floats
 from modelwright.guard.shift import fit_shift
 
+SETS = ("open", "aside", "all")
 SHARES = (0.01, 0.05, 0.1, 0.15, 0.2)
 STRENGTHS = (1.0, 10.0)
 """Of the classifier's fit: 1 / the weight of the squared norm."""
@@ -65,9 +66,9 @@ class Tweets:
         self.disagreement: Floats = np.where(self.offensive, neither, 1.0 - neither)
 
     def sets(self) -> dict[str, Numbers]:
-        """The rows of both halves."""
+        """The rows of both halves, and all."""
         order = np.random.default_rng(20).permutation(len(self.texts))
-        return {"open": np.sort(order[::2]), "aside": np.sort(order[1::2])}
+        return {"open": np.sort(order[::2]), "aside": np.sort(order[1::2]), "all": np.sort(order)}
 
 
 class Split:
@@ -140,17 +141,19 @@ def told(split: Split, strength: float) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Both sets."""
+    """Set by set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of labeled_data.csv")
+    parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=10)
     given = parser.parse_args()
     torch.set_num_threads(1)
     tweets = Tweets(given.data)
-    for name, rows in tweets.sets().items():
+    sets = tweets.sets()
+    for name in given.sets:
         found: list[Row] = []
         for seed in range(given.splits):
-            split = Split(tweets, rows, seed)
+            split = Split(tweets, sets[name], seed)
             found += [{"set": name, "split": seed, **row} for one in STRENGTHS for row in told(split, one)]
             print(f"{name}, split {seed}", file=sys.stderr, flush=True)
         write("guard-moderation", found, ("set", "split"))
