@@ -14,8 +14,19 @@ from safetensors.numpy import save_file
 from modelwright.cli.main import main
 from modelwright.clock import ManualClock
 from modelwright.guard import Queue, load
-from modelwright.records import GuardEvaluation, GuardRecord, ReviewItem, ReviewRules, Verdict, from_json
+from modelwright.quantize.artifact import QuantizedManifest
+from modelwright.records import (
+    GuardEvaluation,
+    GuardRecord,
+    Quantization,
+    ReviewItem,
+    ReviewRules,
+    Verdict,
+    from_json,
+    to_json,
+)
 from modelwright.search.handover import verify
+from modelwright.store import file_of
 
 Run = Callable[..., tuple[int, str, str]]
 CLASSES = ("ant", "bee", "cat")
@@ -202,6 +213,39 @@ def test_a_damaged_artifact_is_refused(run: Run, member: Path, tmp_path: Path) -
     assert "weights.safetensors" in err
 
 
+def test_a_quantized_artifact_is_guarded_by_its_logits(run: Run, member: Path, tmp_path: Path) -> None:
+    """What a search exports is a program of ONNX Runtime, as a quantization hands it over."""
+    artifact = tmp_path / "out" / "artifact"
+    artifact.mkdir(parents=True)
+    shutil.copyfile(member / "model.onnx", artifact / "model.onnx")
+    manifest = QuantizedManifest(
+        model="net",
+        target="onnxruntime",
+        recipe=Quantization(),
+        files=(file_of(artifact / "model.onnx"),),
+        batch=1,
+        latency_s=1e-3,
+        accuracy=None,
+        drop=None,
+        integer_share=0.0,
+        max_drop=0.01,
+        made_at="2026-01-01T00:00:00+00:00",
+        versions={},
+        data=verify(member).data,
+    )
+    (artifact / "quantized.json").write_bytes(to_json(manifest))
+    words = ["--rows", "300", "--detector", "energy", "--quantile", "0.9", "--json"]
+    code, out, _ = run("fit", artifact.parent, *words)
+    assert code == 0
+    record = from_json(out, GuardRecord)
+    assert record.width == len(record.classes) == 10
+    known = from_json(run("fit", member, *words, "--output", tmp_path / "member.guard")[1], GuardRecord)
+    assert record.threshold == pytest.approx(known.threshold, abs=1e-3)  # energy is of the logits alone
+    assert record.artifact != known.artifact
+    np.save(tmp_path / "noise.npy", np.zeros((2, 1, 8, 8), np.uint8))
+    assert len(json.loads(run("check", artifact.parent, "--data", tmp_path / "noise.npy", "--json")[1])) == 2
+
+
 def answers(monkeypatch: pytest.MonkeyPatch, *words: str | BaseException) -> None:
     """What a reviewer types, to the end of the input."""
     left: Iterator[str | BaseException] = iter(words)
@@ -335,6 +379,8 @@ def test_what_check_defers_is_reviewed_and_the_same_again_changes_nothing(
     np.savez(place / "new.npz", features=rows["features"], logits=rows["logits"], texts=texts)
     for _ in range(2):
         assert "3 deferred" in run("check", guard, "--data", place / "new.npz", "--queue", place / "reviews.db")[2]
+    other = Queue.create(place / "other.db", ReviewRules(classes=("no", "yes"))).path
+    assert "must be the guard's" in run("check", guard, "--data", place / "new.npz", "--queue", other)[2]
     queue = Queue.open(place / "reviews.db")
     assert (queue.counts().items, queue.rules.classes) == (3, CLASSES)
     answers(monkeypatch, "cat", "cat", "cat")

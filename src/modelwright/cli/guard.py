@@ -260,6 +260,10 @@ def _told(value: float | None) -> str:
 def _hand_over(arguments: argparse.Namespace, profile: GuardProfile, given: Given, found: Decisions) -> None:
     rules = ReviewRules(classes=profile.record.classes)
     queue = Queue.open(arguments.queue) if arguments.queue.exists() else Queue.create(arguments.queue, rules)
+    if queue.rules.classes != rules.classes:
+        rule = f"the queue's classes must be the guard's, {', '.join(rules.classes[:10])}"
+        way_out = "Name another file."
+        raise SettingError(rule, where="--queue", value=queue.rules.classes[:10], way_out=way_out)
     sample = given.sample
     keys = [sample.key(row) if sample.keys else f"{arguments.data}:{row}" for row in range(len(sample))]
     handed = hand_over(queue, keys, found, texts=given.texts or None, vectors=sample.features)
