@@ -59,6 +59,19 @@ def test_a_candidate_is_judged_by_its_artifact_and_held_afterwards(shop: Worksho
     assert torch.allclose(shop.load(told)(PIXELS), whole(graph)(PIXELS), atol=0.2)
 
 
+def test_what_making_it_had_to_tell_is_told_again_when_it_is_taken_up(shop: Workshop, graph: fx.GraphModule) -> None:
+    notes: list[str] = []
+
+    def learned() -> fx.GraphModule:
+        notes.append("2 epochs, 90% right.")
+        return whole(graph)
+
+    shop.make("int8", RECIPE, learned, lambda: notes)
+    held = shop.held("int8", RECIPE)
+    assert held is not None
+    assert held.told == ("2 epochs, 90% right.",)
+
+
 def test_only_ones_own_candidates_are_taken_up(shop: Workshop, graph: fx.GraphModule) -> None:
     """Not those of another recipe, nor of another network, target or data, nor what is damaged."""
     assert shop.held("int8", RECIPE) is None

@@ -146,7 +146,7 @@ def test_folding_for_good_changes_nothing(prepared, samples) -> None:
 
 def test_scales_are_learned_and_recover_the_accuracy_too(prepared, data, see) -> None:
     before = [part.scale.clone() for part in prepared.every]
-    learned, history = tune(prepared, RECIPE, data, see, ONE, learn_scales=True)
+    learned, history = tune(prepared, replace(RECIPE, learned_scales=True), data, see, ONE)
     parts = [part for part in learned.graph.modules() if isinstance(part, LearnableFakeQuantize)]
     assert len(parts) == len(before) == 8
     assert all((part.scale > 0).all() for part in parts)

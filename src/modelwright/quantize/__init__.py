@@ -24,6 +24,7 @@ OBSERVERS: Mapping[str, str] = {
 }
 """Name of a calibration -> the observer of activations that it stands for."""
 TARGETS: Mapping[str, str] = {
+    "cuda": "modelwright.quantize.targets.cuda:Cuda",
     "inductor": "modelwright.quantize.targets.inductor:Inductor",
     "onnxruntime": "modelwright.quantize.targets.onnxruntime:OnnxRuntime",
     "openvino": "modelwright.quantize.targets.openvino:OpenVino",

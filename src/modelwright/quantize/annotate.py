@@ -37,6 +37,7 @@ PASSING = (
 )  # fmt: skip
 
 POOLS = (aten.max_pool2d.default,)
+JOIN = aten.cat.default
 
 KEY = "quantization_annotation"
 
@@ -70,6 +71,8 @@ class Annotator(Quantizer):  # type: ignore[misc]  # torchao ships no types
         for node in model.graph.nodes:
             if node.target in ADDS and self.profile.adds != "none":
                 self._addition(node, activation, near)
+            elif node.target is JOIN and (self.profile.elementwise or self.profile.pools):
+                self._join(node, activation)
             elif self.profile.elementwise and node.op == "call_function":
                 self._elementwise(node, activation)
             elif self.profile.pools and node.target in POOLS and _node(node.args[0]) in near:
@@ -116,6 +119,15 @@ class Annotator(Quantizer):  # type: ignore[misc]  # torchao ships no types
         if any(node in user.meta[KEY].input_qspec_map for user in node.users if KEY in user.meta):
             first = _node(node.args[0])
             self._mark(node, {first: activation}, SharedQuantizationSpec((first, node)))
+
+    def _join(self, node: fx.Node, activation: QuantizationSpec) -> None:
+        """What is joined has one scale, that of the whole, so that nothing is quantized anew between the kernels."""
+        parts = [_node(one) for one in node.args[0]] if isinstance(node.args[0], list | tuple) else []
+        read = any(node in user.meta[KEY].input_qspec_map for user in node.users if KEY in user.meta)
+        if not read or len(parts) < 2 or not all(_floating(part) for part in parts):
+            return
+        shared = SharedQuantizationSpec((parts[0], node))
+        self._mark(node, {**dict.fromkeys(parts, shared), parts[0]: activation}, shared)
 
     def _elementwise(self, node: fx.Node, activation: QuantizationSpec) -> None:
         given = [one for one in node.args[:2] if isinstance(one, fx.Node) and _floating(one)]

@@ -32,12 +32,14 @@ class Tried(msgspec.Struct, frozen=True):
         kernels: that ran.
         origin: digest of what it was made from and judged on.
         files: of the artifact, with their digests.
+        told: what making it had to tell, such as how its training went.
     """
 
     candidate: QuantizedCandidate
     kernels: tuple[Kernel, ...] = ()
     origin: str = ""
     files: tuple[File, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 @final
@@ -83,13 +85,20 @@ class Workshop:
         same = tried.origin == self.origin and tried.candidate.recipe == recipe
         return tried if same and (self.allow_float or not tried.candidate.notes) else None
 
-    def make(self, name: str, recipe: Quantization, graph: Callable[[], fx.GraphModule]) -> Tried:
+    def make(
+        self,
+        name: str,
+        recipe: Quantization,
+        graph: Callable[[], fx.GraphModule],
+        told: Callable[[], Sequence[str]] = tuple,
+    ) -> Tried:
         """Write, load and judge a candidate; whatever its own fault is becomes the reason why it failed.
 
         Args:
             name: of its folder.
             recipe: that it is made by.
             graph: makes what the target writes; for a dynamic recipe the float graph.
+            told: asked once the graph is made, for what that had to tell.
 
         Raises:
             OSError: the place cannot be written, which is no candidate's fault.
@@ -97,7 +106,7 @@ class Workshop:
         begun = self.clock.seconds()
         try:
             with _blamed(name):
-                return self._made(name, recipe, graph, begun)
+                return self._made(name, recipe, graph, (begun, told))
         except ModelwrightError as failure:
             return Tried(QuantizedCandidate(name, recipe, "failed", str(failure), seconds=self.clock.seconds() - begun))
 
@@ -106,7 +115,14 @@ class Workshop:
         folder = self.folder / candidate.name
         return self.target.load(folder, floats=candidate.recipe.floats, threads=self.threads, batch=self.batch)
 
-    def _made(self, name: str, recipe: Quantization, graph: Callable[[], fx.GraphModule], begun: float) -> Tried:
+    def _made(
+        self,
+        name: str,
+        recipe: Quantization,
+        graph: Callable[[], fx.GraphModule],
+        about: tuple[float, Callable[[], Sequence[str]]],
+    ) -> Tried:
+        begun, told = about
         made = graph()
         place = self.folder / name
         there = [file.name for file in place.iterdir()] if place.is_dir() else []
@@ -140,6 +156,7 @@ class Workshop:
                 kernels,
                 self.origin,
                 tuple(file_of(file) for file in files),
+                tuple(told()),
             )
             write_whole(part / FILE, to_json(tried))
         return tried
@@ -170,7 +187,7 @@ def fallback(kernels: Sequence[Kernel], wanted: int) -> str:
         kernels: as the runtime runs them.
         wanted: how many were to run in float.
     """
-    fallen = [kernel.name for kernel in kernels if kernel.weighted and not kernel.integer]
+    fallen = [one.name for one in kernels if one.weighted and not one.integer and one.numbers != "f8"]
     if len(fallen) <= wanted:
         return ""
     shown = ", ".join(fallen[:5]) + (", ..." if len(fallen) > 5 else "")

@@ -115,7 +115,7 @@ class Flow:
     def begin(self) -> None:
         """What the network comes with, such as the recipe of the search that found it, by the target's schemes."""
         given = self.subject.recipe
-        if given is None or given.kind != "static":
+        if given is None or given.kind != "static" or not self.workshop.target.profile.kinds:
             return
         parts = {"floats": given.floats, "layers": given.layers, "techniques": given.techniques}
         recipe = self.recipe(calibration=given.calibration, **parts)
@@ -129,8 +129,15 @@ class Flow:
         profile, known = shop.target.profile, {layer.kind for layer in layers(shop.graph)}
         loops = set(recurrent(shop.graph))
         self.notes.extend(without_dynamic(profile, known, loops))
-        if (known | loops).intersection(profile.dynamic) and self.time():
-            self.attempt("dynamic", self.recipe(kind="dynamic"), lambda: shop.graph)
+        if not (known | loops).intersection(profile.dynamic):
+            return
+        lines = [layer.name for layer in layers(shop.graph) if layer.kind in profile.dynamic]
+        for numbers in ("int8", "fp8") if profile.fp8 else ("int8",):
+            left = [name for name in lines if not shop.target.fits(shop.graph, name, numbers)]
+            chosen = dict.fromkeys(lines, numbers) if numbers == "fp8" else {}
+            recipe = self.recipe(kind="dynamic", layers={**chosen, **dict.fromkeys(left, "fp32")})
+            if self.time() and (loops or len(left) < len(lines)):
+                self.attempt("dynamic" if numbers == "int8" else "dynamic-fp8", recipe, lambda: shop.graph)
 
     def weights(self) -> None:
         """Whole weights and nothing else: a quarter of the bytes, computed with in floats."""
@@ -140,7 +147,10 @@ class Flow:
 
     def calibrations(self) -> None:
         """Everything in whole numbers, with ranges found in several ways."""
-        for name in self.wishes.calibrations:
+        able = self.workshop.target.profile.kinds
+        if not able:
+            self.notes.append(f"{self.wishes.target} has no kernels for ranges that are found beforehand: none were.")
+        for name in self.wishes.calibrations if able else ():
             if self.time() and f"int8-{name}" not in self.tried:
                 recipe = self.recipe(calibration=name)
                 self.attempt(f"int8-{name}", recipe, partial(self._calibrated, recipe))
@@ -211,13 +221,18 @@ class Flow:
             self.attempt(f"mix-{place}", wanted, partial(self._part, wanted))
 
     def train(self, recipe: Quantization) -> None:
-        """Training with quantization simulated, from the best calibrated network."""
+        """Training with quantization simulated, from the best calibrated network; with learned scales if need be."""
         training = self.subject.training
-        if training is None or not self.wishes.training or not self.time():
+        if training is None or not self.wishes.training:
             return
         tuning = default_tuning(training.recipe)
         learned = msgspec.structs.replace(recipe, kind="qat", layers={}, floats="fp32", techniques=(), tuning=tuning)
-        self.attempt("int8-qat", learned, lambda: self._learned(learned, training))
+        for name, scales in (("int8-qat", False), ("int8-lsq", True)):
+            if self.time():
+                wanted = msgspec.structs.replace(learned, learned_scales=scales)
+                tried = self.attempt(name, wanted, partial(self._learned, name, wanted, training))
+                if self.enough(tried.candidate):
+                    return
 
     def attempt(self, name: str, recipe: Quantization, graph: Callable[[], fx.GraphModule]) -> Tried:
         """A candidate, made now unless an earlier run has made it."""
@@ -225,7 +240,9 @@ class Flow:
         self.site.tell("candidates", len(self.tried), max(planned, len(self.tried) + 1), name)
         held = self.workshop.held(name, recipe)
         self.earlier_s += held.candidate.seconds if held else 0.0
-        self.tried[name] = held or self.workshop.make(name, recipe, graph)
+        before = len(self.notes)
+        self.notes.extend(held.told if held else ())
+        self.tried[name] = held or self.workshop.make(name, recipe, graph, lambda: self.notes[before:])
         return self.tried[name]
 
     def best(self) -> QuantizedCandidate | None:
@@ -313,7 +330,7 @@ class Flow:
         power = float(self.workshop.judge.reference.square().mean())
         return power / float(10 ** ((self.tried[name].candidate.sqnr_db or 0.0) / 10))
 
-    def _learned(self, recipe: Quantization, training: Training) -> fx.GraphModule:
+    def _learned(self, name: str, recipe: Quantization, training: Training) -> fx.GraphModule:
         see, images = training.see, self.subject.calibration
         graph = capture(self.subject.network, (see(images.inputs[:2]),), fold=False)
         graph.requires_grad_(True)  # the network may have been frozen for use
@@ -321,7 +338,7 @@ class Flow:
         calibrate(prepared, ((see(given),) for (given,) in images.batches(BATCH)))
         run = Run(threads=self.site.threads, clock=self.site.clock)
         prepared, epochs = tune(prepared, recipe, training.data, see, run)
-        self.notes.append(f"int8-qat: {len(epochs)} epochs, {epochs[-1].accuracy:.2%} of the validation split right.")
+        self.notes.append(f"{name}: {len(epochs)} epochs, {epochs[-1].accuracy:.2%} of the validation split right.")
         made: nn.Module = allow_exported_model_train_eval(convert(prepared))
         return capture(self.subject.whole(made), self.workshop.example, fold=False)
 
@@ -333,4 +350,4 @@ def _static(candidate: QuantizedCandidate) -> bool:
 
 def _all_of(recipe: Quantization) -> Quantization:
     """The recipe with everything in whole numbers."""
-    return msgspec.structs.replace(recipe, kind="static", layers={}, floats="fp32", tuning=None)
+    return msgspec.structs.replace(recipe, kind="static", layers={}, floats="fp32", tuning=None, learned_scales=False)

@@ -59,13 +59,16 @@ def quantized_layers(graph: fx.GraphModule, recipe: Quantization, profile: Profi
         if numbers == "int8" and known[name].kind not in kinds:
             rule = f"{profile.name} must have integer kernels for the layer, and has them for {', '.join(kinds)}"
             raise SettingError(rule, where=name, value=known[name].kind, way_out="Leave it in float.")
-        if numbers not in ("int8", recipe.floats):
+        if numbers == "fp8" and not profile.fp8:
+            rule = f"{profile.name} has no kernels for floats of 8 bits"
+            raise SettingError(rule, where=name, way_out="Take int8, or cuda.")
+        if numbers not in ("int8", "fp8", recipe.floats):
             rule, way_out = "what is not quantized must compute in the recipe's floats", f"Write {recipe.floats!r}."
             raise SettingError(rule, where=name, value=numbers, way_out=way_out)
     if recipe.kind in ("float", "weight-only"):
         return ()
     whole = [layer for layer in known.values() if layer.kind in kinds]
-    return tuple(layer for layer in whole if recipe.layers.get(layer.name, "int8") == "int8")
+    return tuple(layer for layer in whole if recipe.layers.get(layer.name, "int8") != recipe.floats)
 
 
 def prepare(

@@ -19,9 +19,10 @@ class Profile:
         adds: whether the inputs of additions are quantized: "none", "other" (that which is no layer's own output,
             because the layer adds it in its kernel), "all", or "clipped" (all of those whose result is clipped).
         elementwise: whether multiplications, poolings and concatenations are quantized where their inputs are.
-        pools: whether maxima of whole numbers are taken where a layer reads them.
+        pools: whether maxima of whole numbers are taken, and whole numbers joined, where a layer reads them.
         biases: whether biases must be whole numbers of 32 bits, of scale input * weight.
         dynamic: kinds of layers that it has kernels for which find their input's range as they run: "linear", "lstm".
+        fp8: whether these have kernels for floats of 8 bits as well.
         floats: what it can compute in where nothing is quantized; the first is its default.
     """
 
@@ -35,4 +36,5 @@ class Profile:
     pools: bool = False
     biases: bool = False
     dynamic: tuple[str, ...] = ()
+    fp8: bool = False
     floats: tuple[str, ...] = ("fp32",)

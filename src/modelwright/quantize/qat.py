@@ -78,18 +78,15 @@ def tune(
     data: Data,
     see: Preprocess,
     run: Run | None = None,
-    *,
-    learn_scales: bool = False,
 ) -> tuple[Prepared, tuple[Epoch, ...]]:
     """Train with quantization simulated.
 
     Args:
         prepared: from `prepare_training`, and calibrated; it is used up.
-        recipe: its `tuning`, or the recommended one after `recipe_for(data)`.
+        recipe: its `tuning`, or the recommended one after `recipe_for(data)`; whether scales are learned.
         data: trained on `train`, judged on `validation`.
         see: makes images into what the network reads.
         run: where; on this CPU, without a checkpoint, if None.
-        learn_scales: whether scales and zero points are learned (LSQ); else ranges follow what is seen.
 
     Returns:
         What was prepared, trained and in evaluation mode, to be converted; and the epochs, their accuracies with
@@ -110,7 +107,7 @@ def tune(
     whose = _identity(prepared, msgspec.structs.replace(recipe, tuning=tuning), data)
     with circumstances(run, "quantization") as device:
         torch.manual_seed(tuning.seed)
-        names = make_trainable(prepared.graph, learn_scales=learn_scales)
+        names = make_trainable(prepared.graph, learn_scales=recipe.learned_scales)
         progress = begin(_Trainee(prepared.graph, steps_of(tuning, data.train) * tuning.epochs), tuning, device)
         state = load_checkpoint(run.checkpoint, whose) if run.checkpoint else None
         if state is not None:

@@ -67,6 +67,8 @@ class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         layers: layer -> numbers, where they differ from the kind's.
         techniques: names of `quantize.TECHNIQUES`, in the order in which they are applied.
         tuning: the training of "qat"; None for the recommended one.
+        learned_scales: in it, scales and zero points are learned as weights are (LSQ: Esser et al., 2019, arXiv
+            1902.08153); otherwise ranges follow what is seen.
     """
 
     kind: Literal["float", "weight-only", "dynamic", "static", "qat"] = "static"
@@ -78,6 +80,7 @@ class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: dict[str, Numeric] = {}
     techniques: tuple[str, ...] = ()
     tuning: Recipe | None = None
+    learned_scales: bool = False
 
 
 class Kernel(msgspec.Struct, frozen=True):

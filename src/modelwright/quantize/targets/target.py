@@ -112,6 +112,10 @@ class Target(ABC):
         rule = "the target must have kernels that find ranges as they run"
         raise SettingError(rule, where="target", value=self.profile.name, way_out=way_out)
 
+    def fits(self, graph: fx.GraphModule, layer: str, numbers: str) -> bool:
+        """Whether the target's dynamic kernels can take a layer of the graph in these numbers."""
+        return True
+
     def mix(self, full: Path, folder: Path, nodes: Collection[str]) -> bool:
         """Write an artifact with some nodes of its graph put back into float, if this target can do that by itself.
 
