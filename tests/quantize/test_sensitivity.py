@@ -8,10 +8,12 @@ from torch import fx, nn
 from modelwright.quantize.graph import capture, layers
 from modelwright.quantize.judging import Judge, Samples
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare
+from modelwright.quantize.profile import Profile
 from modelwright.quantize.sensitivity import cumulative, one_at_a_time, pairs, sensitivities
-from modelwright.quantize.targets.openvino import PROFILE
 from modelwright.records import WEIGHTS, Quantization
 
+PROFILE = Profile("plain", adds="none")
+"""Sums stay in float; else a layer that is converted alone quantizes the sum that it is part of, too."""
 PIXELS = torch.randn(48, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 RECIPE = Quantization(calibration="minmax", weights=msgspec.structs.replace(WEIGHTS, bits=4))
 

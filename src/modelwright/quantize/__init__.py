@@ -4,9 +4,23 @@ A network is captured as a graph, prepared (quantization simulated in it), calib
 a target writes the artifact and runs it. Names are imported when they are first used.
 """
 
+import importlib
 from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["NUMBERS", "OBSERVERS", "TARGETS", "TECHNIQUES"]
+__all__ = [
+    "NUMBERS",
+    "OBSERVERS",
+    "TARGETS",
+    "TECHNIQUES",
+    "Samples",
+    "Site",
+    "Subject",
+    "Training",
+    "Wishes",
+    "quantize",
+    "quantize_for",
+]
 
 NUMBERS: Mapping[str, str] = {
     "inductor": "modelwright.quantize.numbers:inductor",
@@ -38,3 +52,22 @@ TECHNIQUES: Mapping[str, str] = {
     "smoothquant": "modelwright.quantize.techniques.smoothquant:smooth",
 }
 """Name of a technique -> the function that applies it."""
+
+_HOMES = {
+    "Samples": "judging",
+    "Site": "settings",
+    "Subject": "subject",
+    "Training": "subject",
+    "Wishes": "settings",
+    "quantize": "verb",
+    "quantize_for": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The named part of the face, imported now and kept."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    part = getattr(importlib.import_module(f"modelwright.quantize.{_HOMES[name]}"), name)
+    globals()[name] = part
+    return part

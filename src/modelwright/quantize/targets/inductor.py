@@ -114,7 +114,8 @@ class InductorProgram(Program):
         self.size_bytes = file.stat().st_size
         self._example = [_example(node) for node in module.graph.nodes if node.op == "placeholder"]
         self._threads, self._bf16 = threads, floats == "bf16"
-        self._forward: Any = torch.compile(module, dynamic=False)
+        # its own `forward`: graphs share the code of their `__call__`, where torch would look for this one among all others
+        self._forward: Any = torch.compile(module.forward, dynamic=False)
         self._source = ""
 
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
