@@ -114,7 +114,7 @@ class InductorProgram(Program):
         self.size_bytes = file.stat().st_size
         self._example = [_example(node) for node in module.graph.nodes if node.op == "placeholder"]
         self._threads, self._bf16 = threads, floats == "bf16"
-        # its own `forward`: graphs share the code of their `__call__`, where torch would look for this one among all others
+        # its own `forward`, for graphs share the code of `__call__`, where torch would look for one among all others
         self._forward: Any = torch.compile(module.forward, dynamic=False)
         self._source = ""
 
