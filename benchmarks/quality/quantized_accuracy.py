@@ -40,7 +40,7 @@ from modelwright.training import Data, Split, dataset, preprocess
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "quantized-accuracy"
-PARTS = ("schemes", "calibrations", "partial", "lighter", "techniques", "trainings")
+PARTS = ("schemes", "calibrations", "partial", "lighter", "techniques", "trainings", "learned")
 FEW = ("schemes", "lighter", "techniques", "trainings")
 """Parts of the rescaled network, which is the depthwise one in all else."""
 WISHES = Wishes(batch=16, budget_s=180.0)

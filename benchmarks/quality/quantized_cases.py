@@ -4,6 +4,7 @@ Simulated ways take any scheme; what a target has kernels for is also written fo
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,7 @@ from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, 
 from modelwright.quantize.profile import Profile
 from modelwright.quantize.qat import default_tuning, prepare_training, tune
 from modelwright.quantize.sensitivity import one_at_a_time
+from modelwright.quantize.targets.openvino import PROFILE as OPENVINO
 from modelwright.quantize.weight_only import round_weights
 from modelwright.records import ACTIVATIONS, WEIGHTS, Architecture, Quantization, Recipe, Scheme
 from modelwright.training import Data, Preprocess, Run
@@ -35,6 +37,8 @@ CALIBRATIONS = ("minmax", "moving-average", "histogram", "percentile", "entropy"
 BITS = ((8, 8), (6, 6), (4, 4))
 TUNINGS = {8: (1, 100), 4: (2, 10)}
 """Bits of weights -> epochs of training with quantization simulated, and what the learning rate is divided by."""
+LEARNED = (4, 10)
+"""The same where scales are learned."""
 
 replace = msgspec.structs.replace
 Made = tuple[Any, fx.GraphModule | None]
@@ -167,11 +171,18 @@ class Case:
     def trainings(self) -> Iterator[Trial]:
         """Training with quantization simulated."""
         for bits, granularity in (((8, 8), "tensor"), ((8, 8), "channel"), ((4, 8), "channel"), ((4, 4), "channel")):
-            name, how = scheme(bits, granularity)
-            epochs, slower = TUNINGS[bits[0]]
-            tuning = replace(default_tuning(self.how), epochs=epochs, learning_rate=self.how.learning_rate / slower)
-            how = replace(how, kind="qat", tuning=tuning)
-            yield Trial("qat", name, how, partial(self._learned, name, how), served(how))
+            yield self._training(*scheme(bits, granularity), TUNINGS[bits[0]])
+
+    def learned(self) -> Iterator[Trial]:
+        """The same with learned scales, for four bits throughout, where ranges from least to greatest are too wide."""
+        name, how = scheme((4, 4))
+        yield self._training(f"{name}, scales learned", replace(how, learned_scales=True), LEARNED)
+
+    def _training(self, name: str, how: Quantization, length: tuple[int, int]) -> Trial:
+        epochs, slower = length
+        tuning = replace(default_tuning(self.how), epochs=epochs, learning_rate=self.how.learning_rate / slower)
+        how = replace(how, kind="qat", tuning=tuning)
+        return Trial("qat", name, how, partial(self._tuned, name, how), served(how))
 
     def _with(self, names: tuple[str, ...], bits: tuple[int, int], granularity: str) -> Trial:
         name, how = scheme(bits, granularity)
@@ -182,7 +193,7 @@ class Case:
         round_weights(made, how)
         return made, None
 
-    def _learned(self, name: str, how: Quantization) -> Made:
+    def _tuned(self, name: str, how: Quantization) -> Made:
         graph = capture(self.network, (self.calibration.inputs[:2],), fold=False)
         graph.requires_grad_(True)
         prepared = prepare_training(graph, how, profile(how))
@@ -213,7 +224,7 @@ def word(one: Scheme) -> str:
 
 def profile(how: Quantization) -> Profile:
     """A target with kernels for every scheme, which quantizes where OpenVINO does."""
-    return Profile("simulation", weights=how.weights, activations=how.activations, adds="none")
+    return dataclasses.replace(OPENVINO, name="simulation", weights=how.weights, activations=how.activations)
 
 
 def served(how: Quantization) -> bool:
