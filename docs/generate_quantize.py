@@ -42,7 +42,7 @@ def published() -> str:
              "a tensor, trained", "a channel, trained", "4 bits, a channel", "4 bits, trained")  # fmt: skip
     rows = read(ACCURACY)
     ours = [
-        (called(one), *(share(find(rows, one, part, name)) for part, name in (("float", "fp32"), *HEADLINE)))
+        (called(one), share(find(rows, one, "float", "fp32")), *(kept(rows, one, *column) for column in HEADLINE))
         for one in networks(rows)
     ]
     return table(heads, [*ours, *((f"*{name}, ImageNet*", *figures) for name, *figures in PUBLISHED)])
@@ -92,7 +92,7 @@ def trainings() -> str:
         ("network", "scheme", "fp32", "calibrated: lost", "trained: lost"),
         [
             (called(network_of(row)), row["candidate"], share(find(rows, network_of(row), "float", "fp32")),
-             lost(find(rows, network_of(row), "scheme", row["candidate"])), lost(row))
+             lost(find(rows, network_of(row), "scheme", row["candidate"].partition(", scales")[0])), lost(row))
             for row in rows if row["part"] == "qat"
         ],
     )  # fmt: skip
@@ -171,16 +171,22 @@ def share(row: dict[str, str] | None) -> str:
     return f"{float(row['accuracy']):.1%}" if row else ""
 
 
+def kept(rows: Rows, network: Network, part: str, candidate: str) -> str:
+    """The float accuracy on all images, less what is lost on those that a candidate was judged on."""
+    plain, row = find(rows, network, "float", "fp32"), find(rows, network, part, candidate)
+    return f"{float(plain['accuracy']) - float(row['drop']):.1%}" if plain and row else ""
+
+
 def points(row: dict[str, str] | None) -> str:
     """Points of accuracy that were lost."""
-    return f"{100 * float(row['drop']):.1f}" if row else ""
+    return f"{round(100 * float(row['drop']), 1) + 0:.1f}" if row else ""  # 0 makes -0.0 one without a sign
 
 
 def lost(row: dict[str, str] | None, before: str = "") -> str:
     """Points of accuracy that were lost, with their interval."""
     if not row:
         return ""
-    drop, low, high = (100 * float(row[f"{before}drop{end}"]) for end in ("", "_low", "_high"))
+    drop, low, high = (round(100 * float(row[f"{before}drop{end}"]), 2) + 0 for end in ("", "_low", "_high"))
     return f"{drop:.2f} ({low:.2f} to {high:.2f})"
 
 
