@@ -4,7 +4,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,10 +76,11 @@ class ManyHandsOnOneQueue(RuleBasedStateMachine):
         for key in keys:
             self.items.setdefault(key, ReviewItem(key, "cat", score=float(key[5:]), reason="audit", propensity=0.5))
 
-    @rule(who=st.integers(0, 1), reviewer=REVIEWERS, count=st.integers(1, 3))
-    def claim(self, who: int, reviewer: str, count: int) -> None:
-        free = {one.key: one for one in self.free()}
-        tickets = self.queues[who].claim(reviewer, count)
+    @rule(who=st.integers(0, 1), reviewer=REVIEWERS, count=st.integers(1, 3), but=st.sets(NUMBERS, max_size=3))
+    def claim(self, who: int, reviewer: str, count: int, but: set[int]) -> None:
+        unwanted = {f"item {number}" for number in but}
+        free = {one.key: one for one in self.free() if one.key not in unwanted}
+        tickets = self.queues[who].claim(reviewer, count, without=unwanted)
         assert len(tickets) == min(count, len(free))
         for ticket in tickets:
             assert free.pop(ticket.item.key) == ticket.item  # held by nobody
@@ -87,6 +88,13 @@ class ManyHandsOnOneQueue(RuleBasedStateMachine):
             self.leases[ticket.item.key] = (reviewer, datetime.fromisoformat(ticket.until))
         given = [ticket.item.priority for ticket in tickets if not ticket.item.audit]
         assert all(one.priority <= min(given) for one in free.values() if not one.audit) if given else True
+
+    @rule(who=st.integers(0, 1), reviewer=REVIEWERS, numbers=st.lists(NUMBERS, max_size=3, unique=True))
+    def renew(self, who: int, reviewer: str, numbers: list[int]) -> None:
+        keys = [f"item {number}" for number in numbers]
+        mine = [key for key in keys if self.leases.get(key, ("",))[0] == reviewer and key not in self.labels]
+        assert self.queues[who].renew(reviewer, keys) == tuple(mine)
+        self.leases |= dict.fromkeys(mine, (reviewer, self.clock.now() + timedelta(seconds=RULES.lease_s)))
 
     @rule(who=st.integers(0, 1), reviewer=REVIEWERS, number=NUMBERS, label=st.sampled_from([*CLASSES, None]))
     def decide(self, who: int, reviewer: str, number: int, label: str | None) -> None:

@@ -3,7 +3,7 @@
 import heapq
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 import msgspec
@@ -18,9 +18,11 @@ Sketched = Callable[[ReviewItem], Sketch]
 """What two items are compared by, of one."""
 
 
-def next_keys(state: State, rules: ReviewRules, now: datetime, count: int) -> tuple[str, ...]:
-    """The items that a reviewer is given: the most urgent first, with audits taking their turns."""
-    free = list(state.free(now))
+def next_keys(
+    state: State, rules: ReviewRules, now: datetime, count: int, without: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The items that a reviewer is given: the most urgent first, with audits taking their turns; none of `without`."""
+    free = [item for item in state.free(now) if item.key not in without]
     others = heapq.nsmallest(count, (item for item in free if not item.audit), key=lambda item: -item.priority)
     audits = heapq.nsmallest(count, (item for item in free if item.audit), key=lambda item: -item.priority)
     given: list[str] = []

@@ -30,6 +30,14 @@ class Claimed(msgspec.Struct, frozen=True, tag_field="kind", tag="claimed"):
     until: str
 
 
+class Renewed(msgspec.Struct, frozen=True, tag_field="kind", tag="renewed"):
+    """A reviewer who holds these items holds them until then, ISO 8601 in UTC."""
+
+    keys: tuple[str, ...]
+    reviewer: str
+    until: str
+
+
 class Released(msgspec.Struct, frozen=True, tag_field="kind", tag="released"):
     """A reviewer gave items back."""
 
@@ -44,7 +52,7 @@ class Decided(msgspec.Struct, frozen=True, tag_field="kind", tag="decided"):
     reviewer: str
 
 
-Written = Opened | Added | Claimed | Released | Decided
+Written = Opened | Added | Claimed | Renewed | Released | Decided
 
 _DECODER: msgspec.json.Decoder[Written] = msgspec.json.Decoder(Written)
 

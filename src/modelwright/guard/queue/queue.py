@@ -1,7 +1,7 @@
 """A review queue's driver: it reads what is new, lets pure functions decide, and appends what was decided."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from modelwright.errors import ConflictError, RecordError, SettingError
 from modelwright.guard.audit import drawn
 from modelwright.guard.near_duplicates import NearDuplicates, Sketch, sketch
 from modelwright.guard.queue.decisions import addition, check_item, decision, next_keys, storable
-from modelwright.guard.queue.entries import Claimed, Decided, Opened, Released, Written, body, kind
+from modelwright.guard.queue.entries import Claimed, Decided, Opened, Released, Renewed, Written, body, kind
 from modelwright.guard.queue.state import State
 from modelwright.records import ReviewCounts, ReviewItem, ReviewRules, Verdict, to_json, write_whole
 from modelwright.store import Journal
@@ -162,8 +162,13 @@ class Queue:
         self.add(audits)
         return tuple(item.key for item in audits)
 
-    def claim(self, reviewer: str, count: int = 1) -> list[Ticket]:
+    def claim(self, reviewer: str, count: int = 1, *, without: Collection[str] = ()) -> list[Ticket]:
         """Give a reviewer the next items to look at, held for `rules.lease_s` seconds; none if none is free.
+
+        Args:
+            reviewer: who looks.
+            count: so many at most.
+            without: keys of items that are not wanted, such as what this reviewer has skipped.
 
         Raises:
             StoreError: the claim could not be written; nothing was claimed.
@@ -179,12 +184,33 @@ class Queue:
         def claiming(state: State) -> Written | None:
             nonlocal keys, until
             now = self._clock.now()
-            keys = next_keys(state, rules, now, count)
+            keys = next_keys(state, rules, now, count, without)
             until = (now + timedelta(seconds=rules.lease_s)).isoformat()
             return Claimed(keys, reviewer, until) if keys else None
 
         state = self._write(claiming)
         return [Ticket(state.items[key], until, state.twins.get(key, ())) for key in keys]
+
+    def renew(self, reviewer: str, keys: Iterable[str]) -> tuple[str, ...]:
+        """Hold items for another `rules.lease_s` seconds, those too whose lease has run out and that nobody else claimed.
+
+        Returns:
+            Keys of those renewed; one that this reviewer does not hold is passed over.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        rules, wanted = self.rules, list(keys)
+        mine: tuple[str, ...] = ()
+
+        def renewing(state: State) -> Written | None:
+            nonlocal mine
+            mine = tuple(key for key in wanted if key in state.leases and state.leases[key].reviewer == reviewer)
+            until = (self._clock.now() + timedelta(seconds=rules.lease_s)).isoformat()
+            return Renewed(mine, reviewer, until) if mine else None
+
+        self._write(renewing)
+        return mine
 
     def held(self, reviewer: str) -> list[Ticket]:
         """What a reviewer holds at the moment, such as after the page was reloaded."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import final
 
-from modelwright.guard.queue.entries import Added, Claimed, Decided, Opened, Released, Written, written
+from modelwright.guard.queue.entries import Added, Claimed, Decided, Opened, Released, Renewed, Written, written
 from modelwright.records import ReviewCounts, ReviewItem, ReviewRules, Verdict
 from modelwright.store import Entry
 
@@ -131,6 +131,8 @@ class _Draft:
                 self.leases |= dict.fromkeys(keys, Lease(reviewer, until))
                 audits = sum(self.items[key].audit for key in keys)
                 self.claims = (self.claims[0] + len(keys), self.claims[1] + audits)
+            case Renewed(keys=keys, reviewer=reviewer, until=until):
+                self.leases |= dict.fromkeys(keys, Lease(reviewer, until))
             case Released(keys=keys):
                 for key in keys:
                     self.leases.pop(key, None)
