@@ -4,7 +4,7 @@ The plan, one line a floor. Imports go down only. `|` parts strangers, which do 
 neighbours, which may; a room in parentheses is still to come.
 
     cli                                                      the face: parse, call one function, show
-    (web) | report                                           pages: live over HTTP; self-contained files from records
+    web | report                                             pages: live over HTTP; self-contained files from records
     (drivethru) | (twin) | (testing)                         applications; contracts for authors of plug-ins
     (pipeline) | (endpoint)                                  the landing: the only places that wire stages together
     search | quantize | guard | (serve) | (promote)          the five stages

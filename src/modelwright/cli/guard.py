@@ -12,7 +12,7 @@ import msgspec
 from modelwright.cli.amount import amount
 from modelwright.cli.cells import show_note, show_table
 from modelwright.cli.guard_arrays import Given, arrays, given_rows, is_file_of_arrays
-from modelwright.cli.guard_review import review
+from modelwright.cli.guard_review import review, review_arguments
 from modelwright.cli.hush import hush
 from modelwright.cli.request import check_page, write_page
 from modelwright.errors import SettingError
@@ -80,10 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--outliers", action="append", default=[], metavar="NAME=DATA", help="a set of outliers; repeat for more")
     add("--html", type=Path, metavar="FILE", help="where the page goes (default: GUARD.html)")
 
-    add = action("review", review, "look at what was deferred, in the terminal")
-    add("queue", type=Path, metavar="QUEUE", help="the file that check --queue named")
-    add("--reviewer", default="", metavar="NAME", help="who looks")
-    add("--export", type=Path, metavar="FILE", help="write all verdicts as labels, JSON lines")
+    review_arguments(action("review", review, "look at what was deferred, in the terminal or a browser"))
 
 
 def _add_guarded(add: Callable[..., Any]) -> None:

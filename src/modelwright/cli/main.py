@@ -33,7 +33,13 @@ EXIT_CODES: tuple[tuple[type[ModelwrightError], int], ...] = (
 INTERRUPTED = 130
 READER_GONE = 141
 
-EXTRAS = {"torch": "networks", "ray": "ray", "torchao": "quantize", "openvino": "openvino"} | dict.fromkeys(
+EXTRAS = {
+    "openvino": "openvino",
+    "ray": "ray",
+    "torch": "networks",
+    "torchao": "quantize",
+    **dict.fromkeys(("jinja2", "starlette", "uvicorn"), "web"),
+} | dict.fromkeys(
     ("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl"),
     "search",
 )

@@ -192,7 +192,7 @@ class Queue:
         return [Ticket(state.items[key], until, state.twins.get(key, ())) for key in keys]
 
     def renew(self, reviewer: str, keys: Iterable[str]) -> tuple[str, ...]:
-        """Hold items for another `rules.lease_s` seconds, those too whose lease has run out and that nobody else claimed.
+        """Hold items for another `rules.lease_s` seconds, even after that, as long as nobody else has claimed them.
 
         Returns:
             Keys of those renewed; one that this reviewer does not hold is passed over.
