@@ -125,7 +125,8 @@ class _Routes:
             if "skip" in given or "stop" in given:
                 await run_in_threadpool(self._give_back, name, reviewer, turn, "skip" in given)
                 return await self._next(reviewer) if "skip" in given else RedirectResponse("/", _FOUND)
-            await run_in_threadpool(self.desk.decide, name, reviewer, turn, given.get("key", ""), _label(given))
+            label, page = _label(given), {word: given.get(word, "") for word in ("key", "until")}
+            await run_in_threadpool(lambda: self.desk.decide(name, reviewer, turn, label, **page))
         except ModelwrightError as failure:
             seat = self.desk.seat(name, reviewer)
             if isinstance(failure, ConflictError) or seat is None or seat.verdict:
@@ -160,10 +161,10 @@ class _Routes:
     async def hold(self, request: Request) -> Response:
         reviewer, given = self._known(request), await _fields(request)
         try:
-            await run_in_threadpool(self.desk.renew, given.get("seat", ""), reviewer, _turn(given))
-        except StoreError as failure:
+            until = await run_in_threadpool(self.desk.renew, given.get("seat", ""), reviewer, _turn(given))
+        except ModelwrightError as failure:
             return PlainTextResponse(str(failure), _code(failure))
-        return Response(status_code=HTTPStatus.NO_CONTENT)
+        return PlainTextResponse(until)
 
     async def leave(self, request: Request) -> Response:
         reviewer, given = self._known(request), await _fields(request)

@@ -7,7 +7,7 @@ from typing import final
 
 from modelwright.clock import Clock
 from modelwright.errors import ConflictError
-from modelwright.guard.queue import Queue, Ticket
+from modelwright.guard.queue import Lease, Queue, Ticket
 from modelwright.records import ReviewCounts, ReviewItem, Verdict
 
 GRACE_S = 10.0
@@ -103,8 +103,6 @@ class Desk:
             if not tickets:
                 return None
             (ticket,) = tickets
-            for older in [one for one in self._seats.values() if one.item.key == ticket.item.key and not one.verdict]:
-                del self._seats[older.name]  # it slept until its lease had run out
             items = self._queue.state().items
             twins = tuple(items[key] for key in ticket.twins)
             seat = Seat(self._new_name(), reviewer, ticket, twins, again=ticket.item.key in skipped)
@@ -125,24 +123,23 @@ class Desk:
             seat = self.seat(name, reviewer)
             if seat is None or seat.verdict:
                 return seat
-            if seat.turn and not self._queue.renew(reviewer, [seat.item.key]):
+            if not self._still(seat):
                 del self._seats[name]
                 return None
+            if seat.turn:
+                seat = self._renewed(seat)
             return self._keep(replace(seat, turn=seat.turn + 1, left_at=None))
 
-    def renew(self, name: str, reviewer: str, turn: int) -> None:
-        """Hold the item of a page that is still open.
+    def renew(self, name: str, reviewer: str, turn: int) -> str:
+        """Hold the item of a page that is still open; the end of its lease.
 
         Raises:
             ConflictError: somebody else has it, or another tab.
             StoreError: the lease could not be renewed.
         """
         with self._lock:
-            seat = self._held(name, reviewer, turn)
-            if not self._queue.renew(reviewer, [seat.item.key]):
-                self._seats.pop(name, None)
-                raise _gone(seat.item.key)
-            self._keep(replace(seat, left_at=None))
+            seat = self._renewed(self._held(name, reviewer, turn))
+            return self._keep(replace(seat, left_at=None)).ticket.until
 
     def leave(self, name: str, reviewer: str, turn: int) -> None:
         """Take note that a page was left; its item is given back unless it is opened again soon."""
@@ -173,10 +170,18 @@ class Desk:
             for seat in [seat for seat in self._seats.values() if not seat.verdict]:
                 self._give_back(seat)
 
-    def decide(self, name: str, reviewer: str, turn: int, key: str, label: str | None) -> Verdict:
+    def decide(
+        self, name: str, reviewer: str, turn: int, label: str | None, *, key: str = "", until: str = ""
+    ) -> Verdict:
         """Give the item of a page its class. The same again changes nothing.
 
-        A page of an earlier server is served, too, as long as the queue knows the reviewer as the item's holder.
+        Args:
+            name: of the page.
+            reviewer: who says so.
+            turn: how often the page had been opened.
+            label: the class; None for none of the known ones.
+            key: of the item, as the page has it: one of an earlier server is served, too, while its lease stands.
+            until: the end of that lease.
 
         Raises:
             UnknownNameError: the class is none of the queue's.
@@ -186,7 +191,7 @@ class Desk:
         """
         with self._lock:
             seat = self.seat(name, reviewer)
-            if seat is None and any(one.item.key == key and not one.verdict for one in self._seats.values()):
+            if seat is None and not self._leased(key, Lease(reviewer, until)):
                 raise _gone(key)
             if seat and not seat.verdict:
                 seat = self._held(name, reviewer, turn)
@@ -261,6 +266,9 @@ class Desk:
         seat = self.seat(name, reviewer)
         if seat is None or seat.verdict:
             raise _gone(seat.item.key if seat else "")
+        if not self._still(seat):
+            del self._seats[name]
+            raise _gone(seat.item.key)
         if seat.turn != turn:
             rule = "an item must be open in one tab, and this one was opened in another since"
             raise ConflictError(
@@ -272,8 +280,22 @@ class Desk:
         self._seats[seat.name] = seat
         return seat
 
+    def _leased(self, key: str, lease: Lease) -> bool:
+        """Whether an item is under just this lease: a page whose lease ran out has none, though its reviewer may."""
+        return self._queue.state().leases.get(key) == lease
+
+    def _still(self, seat: Seat) -> bool:
+        return self._leased(seat.item.key, Lease(seat.reviewer, seat.ticket.until))
+
+    def _renewed(self, seat: Seat) -> Seat:
+        key = seat.item.key
+        if not self._queue.renew(seat.reviewer, [key]):
+            raise _gone(key)
+        return replace(seat, ticket=replace(seat.ticket, until=self._queue.state().leases[key].until))
+
     def _give_back(self, seat: Seat) -> None:
-        self._queue.release(seat.reviewer, [seat.item.key])
+        if self._still(seat):
+            self._queue.release(seat.reviewer, [seat.item.key])
         self._seats.pop(seat.name, None)
 
     def _forget_old(self) -> None:

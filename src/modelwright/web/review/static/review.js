@@ -20,7 +20,10 @@ const holding = () => new URLSearchParams({ seat, turn });
 async function hold() {
   try {
     const answer = await fetch("/hold", { method: "POST", body: holding() });
-    tell(answer.ok ? "" : await answer.text());
+    const text = await answer.text();
+    const until = document.querySelector("[name=until]");
+    if (answer.ok && until) until.value = text;
+    tell(answer.ok ? "" : text);
     if (answer.status === 409) {
       clearInterval(timer);
       for (const button of document.querySelectorAll("form[action^='/seats'] button")) button.disabled = true;
