@@ -40,7 +40,7 @@ from modelwright.guard.training import METHODS
 from modelwright.guard.training.method import Method
 from modelwright.guard.training.samples import Course, Samples
 from modelwright.guard.training.train import train
-from modelwright.records import GuardPlan
+from modelwright.records import GuardPlan, GuardRecord
 from modelwright.registry import Registry
 
 PLAN = GuardPlan(risk=0.05, ood_share=0.1)
@@ -95,6 +95,23 @@ def choice(data: str, seed: int, head: Head, parts: tuple[Rows, Rows, Rows], str
     """
     reference, calibration, test = parts
     found = fit_rows(reference, calibration, head=head, plan=PLAN).record
+    for row in outcomes(found, PLAN, head, (reference, test), strange):
+        yield {"data": data, "seed": seed, **row}
+
+
+def outcomes(
+    found: GuardRecord, plan: GuardPlan, head: Head, parts: tuple[Rows, Rows], strange: Floats
+) -> Iterator[Row]:
+    """How every detector does in the test, beside what was found of it without outliers.
+
+    Args:
+        found: with the trials.
+        plan: risk and share of outliers.
+        head: of the classifier.
+        parts: reference and test.
+        strange: outliers of the test.
+    """
+    reference, test = parts
     trials = {one.detector: one for one in found.trials}
     logits = head.logits(strange)
     wrong = np.concatenate([test.wrong, np.ones(len(strange), bool)])
@@ -104,10 +121,8 @@ def choice(data: str, seed: int, head: Head, parts: tuple[Rows, Rows, Rows], str
         fitted = detector(name).fit_rows(reference, head)
         scores = fitted.score(test.features, test.logits), fitted.score(strange, logits)
         seen = Judged(np.concatenate(scores), probability, wrong)
-        covered = best_coverage(rules_of(seen.take(~flags)), seen, mixture_weights(flags, PLAN.ood_share), PLAN.risk)
+        covered = best_coverage(rules_of(seen.take(~flags)), seen, mixture_weights(flags, plan.ood_share), plan.risk)
         yield {
-            "data": data,
-            "seed": seed,
             "detector": name,
             "chosen": int(trials[name].chosen),
             "confidence": f"{trials[name].confidence:.3f}",

@@ -192,7 +192,7 @@ def test_what_cannot_be_calibrated_is_refused():
         with pytest.raises(SettingError):
             fit(*bad, detector="energy", plan=plain)
     rare = np.r_[np.flatnonzero(labels != 3), np.flatnonzero(labels == 3)[:2]]
-    with pytest.raises(SettingError, match="two to calibrate"):
+    with pytest.raises(SettingError, match="two rows to calibrate"):
         fit(features[rare], logits[rare], labels[rare], detector="energy", plan=plain)
     with pytest.raises(SettingError, match="names of classes"):
         fit(features, logits, labels, detector="energy", plan=GuardPlan(classes=("one",)))

@@ -87,7 +87,7 @@ def evaluate(
     share = ((promise.ood_share if promise else 0.0) or _SHARE) if others else 0.0
     mixture = _mixture(found, wrong, others, share)
     names = profile.record.classes
-    probability = probabilities(sample.logits, profile.record.temperature)
+    probability = probabilities(profile.logits(sample.features, sample.logits), profile.record.temperature)
     known = np.isfinite(found.probability)
     mixed_coverage, mixed_risk = _accepted(mixture.accepted, mixture.wrong, mixture.weight)
     coverage, risk = _accepted(found.accepted, wrong)

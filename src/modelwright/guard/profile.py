@@ -1,15 +1,19 @@
-"""A fitted guard: it decides, and is kept with the artifact that it is for."""
+"""A fitted guard: it decides, and is kept with the artifact that it is for.
+
+It holds a detector, which scores what a classifier gives; or a head that was trained on features for the unfamiliar,
+which gives logits and scores of its own. torch is imported for the latter only.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import msgspec
 import numpy as np
 from safetensors.numpy import load as arrays_in
 from safetensors.numpy import save as bytes_of
 
-from modelwright.errors import RecordError, SettingError
+from modelwright.errors import RecordError, SettingError, ShapeError
 from modelwright.guard.calibration import probabilities
 from modelwright.guard.decisions import Decisions
 from modelwright.guard.detectors.catalogue import detector
@@ -18,25 +22,30 @@ from modelwright.guard.rows import Array, Floats
 from modelwright.records import File, GuardRecord, from_json, to_json
 from modelwright.store import check_files, digest, read, whole_folder
 
+if TYPE_CHECKING:
+    from modelwright.guard.training.trained import Trained
+
 RECORD = "guard.json"
 NUMBERS = "guard.safetensors"
-_VERSION = 1
+_VERSION = 2
+_FAILURES = (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError)
+"""Of a detector or a head; a failed score defers."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class GuardProfile:
-    """A detector with its threshold, for one classifier.
+    """A detector with its threshold, for one classifier; or a trained head with its own.
 
     Attributes:
-        record: all but the detector's arrays.
-        fitted: the detector.
+        record: all but the arrays.
+        fitted: the detector, or the head.
     """
 
     record: GuardRecord
-    fitted: Fitted
+    fitted: "Fitted | Trained"
 
-    def decide(self, features: Array, logits: Array) -> Decisions:
+    def decide(self, features: Array, logits: Array | None = None) -> Decisions:
         """Whether each prediction may be used.
 
         A row is accepted if its score is at most the threshold and its probability at least the least one. Rows with a
@@ -44,17 +53,16 @@ class GuardProfile:
 
         Args:
             features: (n, width), as the classifier's last layer takes them.
-            logits: (n, k), as it gives them.
+            logits: (n, k), as it gives them; a trained head gives its own, and does not look at these.
 
         Raises:
             ShapeError: another width, another number of classes, or no numbers.
         """
-        wide, found = checked(features, logits, self.record.width, len(self.record.classes))
+        found, score = self._judged(features, logits)
         predicted = np.isfinite(found).all(1)
         probability = probabilities(found, self.record.temperature).max(1)
         label = np.where(predicted, np.where(np.isnan(found), -np.inf, found).argmax(1), -1).astype(np.int64)
-        score = self._score(wide, found)
-        reason = np.zeros(len(wide), np.int8)
+        reason = np.zeros(len(found), np.int8)
         reason[~(probability >= self.record.least_probability)] = 2
         reason[~(score <= self.record.threshold)] = 1
         reason[np.isnan(score) | ~predicted] = 3
@@ -82,13 +90,32 @@ class GuardProfile:
             (part / NUMBERS).write_bytes(bytes_of(self.fitted.arrays()))
             (part / RECORD).write_bytes(to_json(self.record))
 
-    def _score(self, features: Floats, logits: Floats) -> Floats:
-        """Scores; NaN for all where the detector fails: a failed score defers."""
+    def logits(self, features: Array, logits: Array | None = None) -> Floats:
+        """(n, k) what it decides by: those given, or a trained head's own; NaN for all where the head fails.
+
+        Raises:
+            ShapeError: another width, another number of classes, or no numbers.
+        """
+        return self._judged(features, logits)[0]
+
+    def _judged(self, features: Array, logits: Array | None) -> tuple[Floats, Floats]:
+        """Logits and scores; NaN for all where a score fails, as a failed score defers."""
+        count = len(self.record.classes)
+        if not isinstance(self.fitted, Fitted):
+            wide = self.fitted.read(features)
+            try:
+                return self.fitted.judge(wide)
+            except _FAILURES:
+                return np.full((len(wide), count), np.nan), np.full(len(wide), np.nan)
+        if logits is None:
+            way_out = "Give them as the classifier gives them."
+            raise ShapeError("this guard needs logits", where="logits", value=None, way_out=way_out)
+        wide, found = checked(features, logits, self.record.width, count)
         try:
-            scores = self.fitted.score(features, logits)
-        except (ArithmeticError, MemoryError, ValueError):
-            return np.full(len(features), np.nan)
-        return scores if scores.shape == (len(features),) else np.full(len(features), np.nan)
+            scores = self.fitted.score(wide, found)
+        except _FAILURES:
+            return found, np.full(len(wide), np.nan)
+        return found, scores if scores.shape == (len(wide),) else np.full(len(wide), np.nan)
 
 
 def load(folder: Path, artifact: str) -> GuardProfile:
@@ -100,27 +127,31 @@ def load(folder: Path, artifact: str) -> GuardProfile:
 
     Raises:
         RecordError: a file is missing or damaged, or the profile is for another artifact.
-        UnknownNameError: its detector is not known here.
-        SettingError: the detector has other settings here.
+        UnknownNameError: its detector, or its head's method, is not known here.
+        SettingError: that has other settings here.
     """
     where = str(Path(folder) / RECORD)
     record = from_json(read(Path(folder) / RECORD), GuardRecord, where=where)
     again = "Fit the guard again, or fetch its folder again from where it came."
-    if not record.intact:
-        raise RecordError("the file must be as it was written", where=where, way_out=again)
     if record.version != _VERSION:
         raise RecordError(f"its version must be {_VERSION}", where=where, value=record.version, way_out=again)
+    if not record.intact:
+        raise RecordError("the file must be as it was written", where=where, way_out=again)
     if record.artifact != artifact:
         rule = f"the guard must have been fitted for this artifact, {artifact or 'a model that lives elsewhere'}"
         raise RecordError(rule, where=where, value=record.artifact, way_out="Fit a guard for this one.")
     check_files(Path(folder), [record.numbers])
     numbers = arrays_in(read(Path(folder) / record.numbers.path))
+    if record.head:
+        from modelwright.guard.training.trained import restored
+
+        return GuardProfile(record, restored(record, numbers, where))
     known = detector(record.detector, record.settings)
     return GuardProfile(record, Fitted(known, record.width, len(record.classes), numbers))
 
 
-def profile_of(fitted: Fitted, record: GuardRecord) -> GuardProfile:
-    """A profile whose record bears the detector's arrays and its seal."""
+def profile_of(fitted: "Fitted | Trained", record: GuardRecord) -> GuardProfile:
+    """A profile whose record bears the digest of the arrays, and its seal."""
     content = bytes_of(fitted.arrays())
     numbers = File(NUMBERS, digest(content), len(content))
     return GuardProfile(msgspec.structs.replace(record, numbers=numbers).sealed(), fitted)

@@ -15,7 +15,7 @@ Outliers therefore count k / m times in a proof: it is made for a share s' with 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,6 +36,14 @@ class Turn(NamedTuple):
 
     kept: Labels
     held: Labels
+
+
+class Scorer(Protocol):
+    """What scores rows, such as a fitted detector."""
+
+    def score(self, features: Floats, logits: Floats) -> Floats:
+        """(n,) higher for less familiar."""
+        ...
 
 
 def turns(classes: int, count: int, seed: int) -> tuple[Turn, ...]:
@@ -74,7 +82,7 @@ def turned(detector: Detector, turn: Turn, reference: Rows, head: Head | None) -
     return detector.fit_rows(reference.only(turn.kept), head.only(turn.kept) if head else None)
 
 
-def judged(fitted: Fitted, rows: Rows, temperature: float, turn: Turn | None = None) -> tuple[Judged, Flags]:
+def judged(fitted: Scorer, rows: Rows, temperature: float, turn: Turn | None = None) -> tuple[Judged, Flags]:
     """What a detector makes of rows, and which of them play outliers.
 
     Args:
@@ -114,7 +122,7 @@ def translated(values: Floats, here: Floats, there: Floats, *, low: bool) -> Flo
 
 
 def stand_ins(
-    fits: Sequence[Fitted], rotations: Sequence[Turn], rows: Rows, yardstick: tuple[Rows, Judged], temperature: float
+    fits: Sequence[Scorer], rotations: Sequence[Turn], rows: Rows, yardstick: tuple[Rows, Judged], temperature: float
 ) -> Judged:
     """Each row as the outlier that it would be, had its class been held out; (n,), in the order of the rows.
 

@@ -19,8 +19,10 @@ from modelwright.records.evaluation import GuardEvaluation
 from modelwright.records.guard import (
     Decision,
     DetectorTrial,
+    EpochTrial,
     GuardPlan,
     GuardRecord,
+    HeadRecord,
     Promise,
     ReliabilityBin,
 )
@@ -89,6 +91,7 @@ __all__ = [
     "DriftMemory",
     "Energy",
     "Epoch",
+    "EpochTrial",
     "Estimate",
     "Execution",
     "Family",
@@ -97,6 +100,7 @@ __all__ = [
     "GuardEvaluation",
     "GuardPlan",
     "GuardRecord",
+    "HeadRecord",
     "Histogram",
     "Kernel",
     "KernelEstimate",

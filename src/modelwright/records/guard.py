@@ -130,23 +130,72 @@ class ReliabilityBin(msgspec.Struct, frozen=True):
     accuracy: Share
 
 
+class EpochTrial(msgspec.Struct, frozen=True):
+    """How one epoch of a head's training did on validation.
+
+    Attributes:
+        epoch: from 1.
+        accuracy: among the familiar classes.
+        auroc: of each score, by name.
+    """
+
+    epoch: Count
+    accuracy: Share
+    auroc: dict[str, Share]
+
+    @property
+    def best(self) -> str:
+        """Name of the score that tells outliers best."""
+        return max(self.auroc, key=lambda name: self.auroc[name])
+
+    @property
+    def told(self) -> float:
+        """Its AUROC."""
+        return self.auroc[self.best]
+
+
+class HeadRecord(msgspec.Struct, frozen=True):
+    """A head on features that a method of training made, as it is saved.
+
+    Attributes:
+        score: name of the one that the guard goes by.
+        epoch: at which its networks were taken, from 1.
+        groups: outlier classes that it learned from.
+        seen: outlier classes that it learned from or was chosen on.
+        hidden: width of its layers.
+        depth: of its residual layers.
+        dropout: behind each of these.
+        epochs: how each did.
+    """
+
+    score: Name
+    epoch: Count
+    groups: Whole
+    seen: tuple[int, ...]
+    hidden: Count
+    depth: Whole
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    epochs: tuple[EpochTrial, ...]
+
+
 class GuardRecord(msgspec.Struct, frozen=True):
-    """A guard as it is saved; the arrays of its detector are in a file beside it.
+    """A guard as it is saved; the arrays of its detector, or of its head, are in a file beside it.
 
     Attributes:
         artifact: SHA-256 digest of the artifact that it is for; "" for a model that lives elsewhere.
-        detector: name of the detector.
+        detector: name of the detector, or of the method that trained the head.
         settings: its own.
         threshold: scores up to it are accepted.
         temperature: logits are divided by it before the softmax.
         least_probability: calibrated probabilities from it on are accepted.
         classes: their names, label 0 first.
         width: of the features.
-        numbers: the file of the detector's arrays.
-        fitted: rows that the detector was fitted on.
+        numbers: the file of the arrays.
+        fitted: rows that the detector was fitted on, or the head trained on.
         calibrated: rows that temperature and threshold were found on.
         promise: on the error rate among the accepted; None where none was asked for.
         trials: of the detectors among which it was chosen; none where it was named.
+        head: which gives logits and score in place of classifier and detector; None where there is none.
         version: of this record.
         seal: SHA-256 digest of all else in it, so that a changed number is found.
     """
@@ -164,7 +213,8 @@ class GuardRecord(msgspec.Struct, frozen=True):
     calibrated: Whole
     promise: Promise | None = None
     trials: tuple[DetectorTrial, ...] = ()
-    version: Count = 1
+    head: HeadRecord | None = None
+    version: Count = 2
     seal: str = ""
 
     def sealed(self) -> "GuardRecord":

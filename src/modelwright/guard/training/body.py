@@ -1,6 +1,7 @@
 """What turns inputs into the features that a method's head reads."""
 
 from collections.abc import Callable
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ Body = Callable[[], nn.Module]
 
 
 def perceptron(inputs: Tensor, hidden: int = 256, depth: int = 1, dropout: float = 0.0) -> Body:
-    """Makers of residual perceptrons: features (n, d) standardised, one linear layer, h + relu(A h) `depth` times.
+    """Makers of residual perceptrons.
 
     Args:
         inputs: (n, d) that mean and deviation are taken from.
@@ -19,12 +20,17 @@ def perceptron(inputs: Tensor, hidden: int = 256, depth: int = 1, dropout: float
         dropout: behind each.
     """
     mean, deviation = inputs.mean(0), inputs.std(0, correction=0)
+    return lambda: Perceptron(mean, deviation, hidden, depth, dropout)
 
-    def make() -> nn.Module:
-        layers: list[nn.Module] = [Standardized(mean, deviation), nn.Linear(inputs.shape[1], hidden)]
-        return nn.Sequential(*layers, *(Residual(hidden, dropout) for _ in range(depth)))
 
-    return make
+@final
+class Perceptron(nn.Sequential):
+    """Features (n, d) standardised, one linear layer, h + relu(A h) `depth` times: (n, hidden)."""
+
+    def __init__(self, mean: Tensor, deviation: Tensor, hidden: int, depth: int, dropout: float) -> None:
+        layers: list[nn.Module] = [Standardized(mean, deviation), nn.Linear(len(mean), hidden)]
+        super().__init__(*layers, *(Residual(hidden, dropout) for _ in range(depth)))
+        self.width, self.hidden, self.depth, self.dropout = len(mean), hidden, depth, dropout
 
 
 class Standardized(nn.Module):

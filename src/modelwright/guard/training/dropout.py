@@ -7,7 +7,7 @@ with entropy and mutual information of the m opinions. Source: Gal, Ghahramani, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +36,11 @@ class McDropout(Method):
 
     def verdict(self, networks: Sequence[nn.Module], inputs: Tensor, classes: int) -> Verdict:
         """The opinions' mean with its scores; a row's masks do not depend on how many rows come with it."""
-        dropping = [part for part in networks[0].modules() if isinstance(part, nn.Dropout)]
-        opinions = torch.stack([self._opinion(networks[0], dropping, inputs, draw) for draw in range(self.draws)])
+        network: Any = networks[0]
+        if not _dropping(network[0]):  # what drops nothing says the same each time: it is asked once
+            network, inputs = network[1:], network[0](inputs)
+        dropping = _dropping(network)
+        opinions = torch.stack([self._opinion(network, dropping, inputs, draw) for draw in range(self.draws)])
         return of_mixture(opinions)
 
     def _opinion(self, network: nn.Module, dropping: Sequence[nn.Dropout], inputs: Tensor, draw: int) -> Tensor:
@@ -50,6 +53,10 @@ class McDropout(Method):
             for hook in hooks:
                 hook.remove()
         return found
+
+
+def _dropping(network: nn.Module) -> list[nn.Dropout]:
+    return [part for part in network.modules() if isinstance(part, nn.Dropout) and part.p > 0]
 
 
 class Mask:

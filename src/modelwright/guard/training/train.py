@@ -9,106 +9,23 @@ those that are tested on none of either.
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from modelwright.errors import SettingError, TrainingError
-from modelwright.guard.metrics import auroc, fpr95
-from modelwright.guard.rows import Floats
+from modelwright.guard.metrics import auroc
 from modelwright.guard.training.body import Body, perceptron, width_of
-from modelwright.guard.training.method import Method, Verdict
-from modelwright.guard.training.samples import Course, Samples, apart
-from modelwright.records import Recipe
+from modelwright.guard.training.method import Method
+from modelwright.guard.training.samples import Course
+from modelwright.guard.training.trained import Trained, asked
+from modelwright.records import EpochTrial, Recipe
 from modelwright.training.optimizer import optimizer
 from modelwright.training.schedule import learning_rate
 
-_ROWS = 1024
-
 RECIPE = Recipe(epochs=20, batch=128, learning_rate=1e-3, weight_decay=0.01)
 """For heads on features."""
-
-
-class EpochTrial(NamedTuple):
-    """How one epoch did on validation.
-
-    Attributes:
-        epoch: from 1.
-        accuracy: among the familiar classes.
-        auroc: of each score, by name.
-    """
-
-    epoch: int
-    accuracy: float
-    auroc: dict[str, float]
-
-    @property
-    def best(self) -> str:
-        """Name of the score that tells outliers best."""
-        return max(self.auroc, key=lambda name: self.auroc[name])
-
-    @property
-    def told(self) -> float:
-        """Its AUROC."""
-        return self.auroc[self.best]
-
-
-class Told(NamedTuple):
-    """How well a score tells outliers of classes that were never seen."""
-
-    auroc: float
-    fpr95: float
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A method and its networks as they were at the best epoch.
-
-    Attributes:
-        method: its settings.
-        networks: in the mode of evaluation.
-        classes: familiar ones.
-        epoch: at which they were taken, from 1.
-        score: name of the score that told validation outliers best, at that epoch.
-        epochs: how each did.
-        seen: outlier classes that were learned from or chosen on.
-    """
-
-    method: Method
-    networks: tuple[nn.Module, ...]
-    classes: int
-    epoch: int
-    score: str
-    epochs: tuple[EpochTrial, ...]
-    seen: frozenset[int]
-
-    def verdict(self, inputs: Tensor) -> Verdict:
-        """Probabilities (n, k) and scores (n,) by name; NaN for inputs with a number that is not finite."""
-        sound = torch.isfinite(inputs.flatten(1)).all(1)
-        clean = torch.where(sound.view(-1, *[1] * (inputs.ndim - 1)), inputs, torch.zeros_like(inputs))
-        found = _asked(self.method, self.networks, clean, self.classes)
-        chances = torch.where(sound[:, None], found.probabilities, torch.nan)
-        return Verdict(chances, {name: torch.where(sound, score, torch.nan) for name, score in found.scores.items()})
-
-    def scored(self, inputs: Tensor) -> Floats:
-        """(n,) the chosen score."""
-        return np.asarray(self.verdict(inputs).scores[self.score].cpu().numpy(), np.float64)
-
-    def told(self, familiar: Samples, outliers: Samples) -> dict[str, Told]:
-        """How well each of its scores tells outliers of other classes from familiar samples, by name.
-
-        Raises:
-            SettingError: an outlier class was learned from or chosen on.
-        """
-        apart(self.seen, outliers.classes, "training or validation", "test")
-        here, there = self.verdict(familiar.inputs), self.verdict(outliers.inputs)
-        flags = np.arange(len(familiar) + len(outliers)) >= len(familiar)
-        joined = {name: torch.cat([here.scores[name], there.scores[name]]).cpu().numpy() for name in here.scores}
-        return {name: Told(auroc(flags, score), fpr95(flags, score)) for name, score in joined.items()}
 
 
 def train(method: Method, course: Course, recipe: Recipe = RECIPE, body: Body | None = None) -> Trained:
@@ -172,7 +89,17 @@ def _best(
         network.load_state_dict(found)
         network.requires_grad_(False)
     seen = course.outlier_classes | course.validation_outliers.classes
-    return Trained(method, tuple(networks), course.classes, chosen.epoch, chosen.best, tuple(epochs), seen)
+    return Trained(
+        method=method,
+        networks=tuple(networks),
+        classes=course.classes,
+        groups=len(course.outlier_classes) if method.NEEDS_OUTLIERS else 0,
+        rows=len(course.train),
+        epoch=chosen.epoch,
+        score=chosen.best,
+        epochs=tuple(epochs),
+        seen=seen,
+    )
 
 
 def _may_be_best(one: EpochTrial, epochs: Sequence[EpochTrial], rows: int) -> bool:
@@ -210,18 +137,11 @@ def _epoch(
 
 
 def _tried(method: Method, course: Course, networks: Sequence[nn.Module], epoch: int) -> EpochTrial:
-    here = _asked(method, networks, course.validation.inputs, course.classes)
-    there = _asked(method, networks, course.validation_outliers.inputs, course.classes)
+    here = asked(method, networks, course.validation.inputs, course.classes)
+    there = asked(method, networks, course.validation_outliers.inputs, course.classes)
     flags = np.arange(len(course.validation) + len(course.validation_outliers)) >= len(course.validation)
     areas = {
         name: auroc(flags, torch.cat([score, there.scores[name]]).cpu().numpy()) for name, score in here.scores.items()
     }
     right = (here.probabilities.argmax(1) == course.validation.labels).double().mean()
     return EpochTrial(epoch, float(right), areas)
-
-
-def _asked(method: Method, networks: Sequence[nn.Module], inputs: Tensor, classes: int) -> Verdict:
-    with torch.no_grad():
-        parts = [method.verdict(networks, part, classes) for part in torch.split(inputs, _ROWS)]
-    scores = {name: torch.cat([part.scores[name] for part in parts]) for name in parts[0].scores}
-    return Verdict(torch.cat([part.probabilities for part in parts]), scores)

@@ -1,0 +1,219 @@
+"""Classes of Fashion-MNIST and CIFAR-10 that a network never saw, told by every detector and by every method.
+
+    python benchmarks/quality/guard_vision.py DATA OTHER [--folder FOLDER] [--parts detectors choice guarantee methods]
+        [--deals 2]
+
+DATA and OTHER are folders of the two; each is in its turn the one whose classes are dealt out, and the other is far.
+Classes are dealt out anew for each seed (guard_vision_data.py). Outliers of the test are images of two classes that
+were held out, which are near, and of three kinds that are far: the other data set's, noise, and textures.
+
+1. `guard-vision-detectors-DEVICE.csv`: a network is trained on the other eight classes, as in quantized_networks.py.
+   Each detector is fitted on its training images, and so is pytorch-ood's where it is installed.
+2. `guard-vision-choice-DEVICE.csv`: what the guard chooses, from training and validation images of the eight classes
+   alone, and how each detector then does with 10 % outliers, as in guard_clinc150.py.
+3. `guard-vision-guarantee-DEVICE.csv`: promised against achieved risk where held-out classes are the traffic's
+   outliers, as in guard_guarantee.py; of the first deal.
+4. `guard-vision-methods-DEVICE.csv`: of the eight classes five are familiar, two are learned from by the methods that
+   learn from outliers, and one is what epoch and score are chosen on. Each method trains a whole network
+   (guard_vision_methods.py). Detectors follow, on the plain one's features; they know the five classes alone.
+
+Networks, and what methods say, are kept in FOLDER, so that a run that was stopped goes on where it was. Rows of data
+and seeds that are not run again stay.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import guard_peers
+import msgspec
+import torch
+from guard_clinc150 import PLAN, outcomes, told
+from guard_guarantee import Study
+from guard_tables import write
+from guard_vision_data import Deal, far
+from guard_vision_methods import BATCH, TEST, School, held
+from quantized_networks import recipe, trained
+from torch import Tensor
+
+from modelwright.guard import Head, Rows, extract
+from modelwright.guard.detectors.catalogue import detector, names
+from modelwright.guard.fitting import fit_rows
+from modelwright.guard.rows import Floats, rows_of
+from modelwright.guard.training import METHODS
+from modelwright.training import Data, dataset, preprocess
+
+PARTS = ("detectors", "choice", "guarantee", "methods")
+RISKS = {"fashion_mnist": (0.05,), "cifar10": (0.05, 0.2)}
+"""Data set -> risks that a guard is asked to keep: 5 % as elsewhere, and of a network that errs far more often 20 %."""
+
+Row = dict[str, object]
+
+
+class Seen(NamedTuple):
+    """What a network makes of a deal.
+
+    Attributes:
+        head: its last layer.
+        reference, calibration, test: rows of the familiar classes.
+        strange: features of outliers by kind.
+    """
+
+    head: Head
+    reference: Rows
+    calibration: Rows
+    test: Rows
+    strange: dict[str, Floats]
+
+
+def say(*words: object) -> None:
+    """A line of progress."""
+    print(*words, file=sys.stderr, flush=True)
+
+
+def seen(deal: Deal, other: Data, given: argparse.Namespace) -> Seen:
+    """A network of eight classes, trained as far as it is not, and what it makes of all images."""
+    data = deal.known(deal.others, given.train)
+    made, network = trained("residual", data, recipe(data, given.epochs), given.folder)
+    see = preprocess(made, data)
+
+    def features(images: Tensor) -> Floats:
+        return extract(network, (see(part) for part in torch.split(images, BATCH))).features
+
+    head = extract(network, [see(held(data, "test")[0][:2])]).head
+    rows = []
+    for split in ("train", "validation", "test"):
+        images, labels = held(data, split)
+        wide = features(images)
+        rows.append(rows_of(wide, head.logits(wide), labels.numpy()))
+    kinds = {"held-out classes": deal.outliers("test", deal.held)[0], **far(deal, other)}
+    return Seen(head, *rows, {kind: features(images) for kind, images in kinds.items()})
+
+
+def detectors(found: Seen) -> Iterator[Row]:
+    """Every detector, ours and theirs, on every kind of outliers."""
+    theirs = guard_peers.peers()
+    accuracy = f"{1 - found.test.wrong.mean():.4f}"
+    for name in names():
+        by = {"modelwright": detector(name).fit_rows(found.reference, found.head).score}
+        if theirs:
+            try:
+                by["pytorch-ood"] = guard_peers.scorer(name, theirs, found.reference, found.head)
+            except Exception as failure:  # noqa: BLE001  # a peer that does not run is told, and left out
+                say(f"pytorch-ood, {name}: {type(failure).__name__}: {failure}")
+        for library, score in by.items():
+            here = score(found.test.features, found.test.logits)
+            for kind, strange in found.strange.items():
+                there = score(strange, found.head.logits(strange))
+                yield {
+                    "outliers": kind,
+                    "detector": name,
+                    "library": library,
+                    **told(here, there),
+                    "accuracy": accuracy,
+                }
+
+
+def choice(deal: Deal, found: Seen) -> Iterator[Row]:
+    """What the guard chooses, and how every detector does with every kind of outliers."""
+    for risk in RISKS[deal.name]:
+        plan = msgspec.structs.replace(PLAN, risk=risk)
+        record = fit_rows(found.reference, found.calibration, head=found.head, plan=plan).record
+        say(f"{deal.name}, deal {deal.seed}, risk {risk}: {record.detector}, promise: {record.promise}")
+        for kind, strange in found.strange.items():
+            for row in outcomes(record, plan, found.head, (found.reference, found.test), strange):
+                yield {"data": f"{deal.name}, {kind}", "risk": risk, "seed": deal.seed, **row}
+
+
+def guarantee(deal: Deal, found: Seen, times: int) -> Iterator[Row]:
+    """Promised and achieved risk; traffic of the first kind of outliers."""
+    both = (found.calibration, found.test)
+    joined = rows_of(*(torch.cat([torch.from_numpy(getattr(part, name)) for part in both]).numpy()
+                       for name in ("features", "logits", "labels")))  # fmt: skip
+    study = Study("energy", found.head, found.reference, joined, found.strange["held-out classes"])
+    for seed in range(times):
+        for row in study.repetition(seed, RISKS[deal.name][-1]):
+            yield {"data": deal.name, "deal": deal.seed, "detector": "energy", **row}
+        say(f"{deal.name}, repetition {seed}")
+
+
+def methods(school: School) -> Iterator[Row]:
+    """Every method and each of its scores, then detectors on the plain network, on every kind of outliers."""
+    deal = school.deal
+    for name in ("plain", *(name for name in METHODS if name != "plain")):
+        found = school.said(name)
+        say(f"{deal.name}, deal {deal.seed}: {name}, epoch {found.epoch}, accuracy {found.accuracy:.2%}")
+        about: Row = {"method": name, "epoch": found.epoch, "accuracy": f"{found.accuracy:.4f}"}
+        for (score, kind), there in found.scores.items():
+            if kind != TEST:
+                figures = told(found.scores[score, TEST], there)
+                yield {**about, "outliers": kind, "score": score, "chosen": int(score == found.score), **figures}
+    yield from after(school)
+
+
+def after(school: School) -> Iterator[Row]:
+    """Detectors on the plain network's features."""
+    plain = school.said("plain")
+    kept = {key.removeprefix("rows|"): value for key, value in plain.rows.items()}
+    head = Head(kept["weight"], kept["bias"])
+    reference, test = (rows_of(*(kept[f"{of}|{name}"] for name in ("features", "logits", "labels")))
+                       for of in ("train", TEST))  # fmt: skip
+    kinds = [kind for kind, _ in school.sets() if kind != TEST]
+    for name in names():
+        fitted = detector(name).fit_rows(reference, head)
+        here = fitted.score(test.features, test.logits)
+        for kind in kinds:
+            there = fitted.score(kept[f"{kind}|features"], kept[f"{kind}|logits"])
+            about: Row = {"method": "detector", "epoch": plain.epoch, "accuracy": f"{plain.accuracy:.4f}"}
+            yield {**about, "outliers": kind, "score": name, "chosen": 0, **told(here, there)}
+
+
+def main() -> None:
+    """Each data set and deal in its turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs=2, metavar="DATA", help="folders of fashion_mnist and cifar10")
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
+    parser.add_argument("--deals", type=int, default=2)
+    parser.add_argument("--train", type=int, default=2000, help="images of each of the eight classes")
+    parser.add_argument("--epochs", type=int, default=10, help="of their network")
+    parser.add_argument("--learned", type=int, default=1500, help="images of each class that methods learn from")
+    parser.add_argument("--passes", type=int, default=8, help="epochs of the methods")
+    parser.add_argument("--times", type=int, default=100, help="repetitions of the guarantee")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "guard-vision")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    sets = [dataset(str(folder)) for folder in given.data]
+    for seed in range(given.deals):
+        for data, other in (sets, sets[::-1]):
+            deal = Deal(data, seed)
+            about: Row = {"data": deal.name, "seed": seed, "held_out": deal.words(deal.held)}
+            say(about)
+            if {"detectors", "choice", "guarantee"} & set(given.parts):
+                found = seen(deal, other, given)
+                more: Row = {"train_images": len(found.reference), "epochs": given.epochs}
+                if "detectors" in given.parts:
+                    rows = [{**about, **row, **more} for row in detectors(found)]
+                    write("guard-vision-detectors", rows, ("data", "seed"))
+                if "choice" in given.parts:
+                    write("guard-vision-choice", list(choice(deal, found)), ("data", "seed", "risk"))
+                if "guarantee" in given.parts and seed == 0:
+                    rows = list(guarantee(deal, found, given.times))
+                    write("guard-vision-guarantee", rows, ("data", "deal", "promised_risk"))
+    for seed in range(given.deals if "methods" in given.parts else 0):
+        for data, other in (sets, sets[::-1]):
+            deal = Deal(data, seed)
+            how = recipe(deal.known(deal.familiar, given.learned), given.passes)
+            school = School(deal, given.learned, how, given.folder, partial(far, deal, other))
+            about = {"data": deal.name, "seed": seed, "held_out": deal.words(deal.held),
+                     "chosen_on": deal.words(deal.chosen_by), "learned_from": deal.words(deal.learned),
+                     "familiar": deal.words(deal.familiar)}  # fmt: skip
+            more = {"train_images": len(school.data.train), "epochs": given.passes}
+            write("guard-vision-methods", [{**about, **row, **more} for row in methods(school)], ("data", "seed"))
+
+
+if __name__ == "__main__":
+    main()
