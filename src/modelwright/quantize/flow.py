@@ -13,8 +13,7 @@ from typing import Any, final
 
 import msgspec
 import torch
-from torch import fx, nn
-from torchao.quantization.pt2e import allow_exported_model_train_eval
+from torch import fx
 
 from modelwright.errors import ExportError, ModelwrightError
 from modelwright.quantize.allocate import allocate, front
@@ -24,7 +23,7 @@ from modelwright.quantize.graph import capture, layers, recurrent
 from modelwright.quantize.groups import groups
 from modelwright.quantize.judging import Judge
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
-from modelwright.quantize.qat import default_tuning, prepare_training, tune
+from modelwright.quantize.qat import default_tuning, trained
 from modelwright.quantize.sensitivity import cumulative, one_at_a_time, pairs, sensitivities
 from modelwright.quantize.settings import Site, Wishes
 from modelwright.quantize.stand import Stand
@@ -331,15 +330,10 @@ class Flow:
         return power / float(10 ** ((self.tried[name].candidate.sqnr_db or 0.0) / 10))
 
     def _learned(self, name: str, recipe: Quantization, training: Training) -> fx.GraphModule:
-        see, images = training.see, self.subject.calibration
-        graph = capture(self.subject.network, (see(images.inputs[:2]),), fold=False)
-        graph.requires_grad_(True)  # the network may have been frozen for use
-        prepared = prepare_training(graph, recipe, self.workshop.target.profile)
-        calibrate(prepared, ((see(given),) for (given,) in images.batches(BATCH)))
+        batches = [(training.see(given),) for (given,) in self.subject.calibration.batches(BATCH)]
         run = Run(threads=self.site.threads, clock=self.site.clock)
-        prepared, epochs = tune(prepared, recipe, training.data, see, run)
+        made, epochs = trained(self.subject.network, recipe, self.workshop.target.profile, batches, training, run)
         self.notes.append(f"{name}: {len(epochs)} epochs, {epochs[-1].accuracy:.2%} of the validation split right.")
-        made: nn.Module = allow_exported_model_train_eval(convert(prepared))
         return capture(self.subject.whole(made), self.workshop.example, fold=False)
 
 

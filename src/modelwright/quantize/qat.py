@@ -8,19 +8,22 @@ statistics are frozen towards the end, and so are ranges, so that what is learne
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, final
 
 import msgspec
 import torch
 from torch import fx, nn
-from torchao.quantization.pt2e import FakeQuantize
+from torchao.quantization.pt2e import FakeQuantize, allow_exported_model_train_eval
 
 from modelwright.errors import SettingError
 from modelwright.quantize.batch_norm import norms_of, set_mode, set_norms
-from modelwright.quantize.graph import kind_of, layers, node_of
-from modelwright.quantize.prepare import Prepared, prepare
+from modelwright.quantize.graph import capture, kind_of, layers, node_of
+from modelwright.quantize.prepare import Prepared, calibrate, prepare
+from modelwright.quantize.prepare import convert as convert_whole
 from modelwright.quantize.profile import Profile
+from modelwright.quantize.subject import Training
 from modelwright.quantize.trainable import finished, make_trainable
 from modelwright.records import Epoch, Quantization, Recipe, convert, to_json
 from modelwright.training.checkpoint import Identity, load_checkpoint, save_checkpoint
@@ -70,6 +73,41 @@ def prepare_training(graph: fx.GraphModule, recipe: Quantization, profile: Profi
     set_norms(prepared.graph, norms_of(graph))
     set_mode(prepared.graph, norms=False, dropout=False)
     return prepared
+
+
+def trained(
+    network: nn.Module,
+    recipe: Quantization,
+    profile: Profile,
+    batches: Sequence[tuple[torch.Tensor, ...]],
+    training: Training,
+    run: Run | None = None,
+) -> tuple[nn.Module, tuple[Epoch, ...]]:
+    """Calibrate a network, train it with quantization simulated, convert it.
+
+    Args:
+        network: left as it is.
+        recipe: says how.
+        profile: of the target.
+        batches: that ranges are found on; the first has two samples or more.
+        training: what it learns from; not its recipe, which is in `recipe.tuning`.
+        run: where; on this CPU if None.
+
+    Returns:
+        The network in whole numbers, which may be captured, and its epochs.
+
+    Raises:
+        TraceError: the network cannot be captured.
+        SettingError, UnknownNameError, RecordError, TrainingError, CapacityError: as `prepare_training`, `calibrate`
+            and `tune`.
+    """
+    graph = capture(network, batches[0], fold=False)
+    graph.requires_grad_(True)  # the network may have been frozen for use
+    prepared = prepare_training(graph, recipe, profile)
+    calibrate(prepared, batches)
+    prepared, epochs = tune(prepared, recipe, training.data, training.see, run)
+    made: nn.Module = allow_exported_model_train_eval(convert_whole(prepared))
+    return made, epochs
 
 
 def tune(

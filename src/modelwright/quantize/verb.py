@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torchao.quantization.pt2e import allow_exported_model_train_eval
 
 from modelwright.errors import SettingError
 from modelwright.quantize import TARGETS, TECHNIQUES
@@ -13,7 +12,7 @@ from modelwright.quantize.dynamic import dynamic_linears
 from modelwright.quantize.graph import capture
 from modelwright.quantize.prepare import calibrate, convert, prepare
 from modelwright.quantize.profile import Profile
-from modelwright.quantize.qat import prepare_training, tune
+from modelwright.quantize.qat import trained
 from modelwright.quantize.subject import Training
 from modelwright.quantize.weight_only import round_weights
 from modelwright.records import Quantization
@@ -91,10 +90,5 @@ def _trained(
     if training is None:
         way_out = "Give `training`, or choose another kind."
         raise SettingError("quantization-aware training needs data to learn from", where="training", way_out=way_out)
-    graph = capture(model, batches[0], fold=False)
-    graph.requires_grad_(True)  # the network may have been frozen for use
-    prepared = prepare_training(graph, recipe, profile_of(target))
-    calibrate(prepared, batches)
-    prepared, _ = tune(prepared, recipe, training.data, training.see, run)
-    made: nn.Module = allow_exported_model_train_eval(convert(prepared))
+    made, _ = trained(model, recipe, profile_of(target), batches, training, run)
     return capture(made, batches[0], fold=False)
