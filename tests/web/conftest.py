@@ -1,34 +1,52 @@
 """A queue with items of every kind, a desk over it, and a real browser, which is asked over a pipe."""
 
 import base64
+import fcntl
 import itertools
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from modelwright.clock import ManualClock
 from modelwright.guard import Queue
 from modelwright.records import ReviewItem, ReviewRules
-from modelwright.web.review import Desk
+from modelwright.web.access import Access
+from modelwright.web.review import Desk, Inputs, no_inputs, review_app
 
 CLASSES = ("ant", "bee", "cat")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-         "--disable-background-networking", "--remote-debugging-pipe")  # fmt: skip
+         "--disable-background-networking", "--in-process-gpu", "--no-zygote", "--disable-extensions",
+         "--disable-features=SpareRendererForSitePerProcess,IsolateOrigins,site-per-process", "--remote-debugging-pipe")  # fmt: skip
 
+HOME = "http://127.0.0.1:8765"
 SILENCE_S = 60
+AS_3_AND_4 = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
-def item(key: str, priority: float = 0.0, **fields: Any) -> ReviewItem:
+def made(key: str, priority: float = 0.0, **fields: Any) -> ReviewItem:
     given = {"predicted": "ant", "text": f"{key * 3} was said", "reason": "uncertain", "probability": 0.5, "score": 1.5}
     return ReviewItem(key, priority=priority, **{**given, **fields})
+
+
+@pytest.fixture
+def item() -> Callable[..., ReviewItem]:
+    """Makes an item of a key, a priority, and fields that differ from the usual ones."""
+    return made
 
 
 @pytest.fixture
@@ -38,9 +56,9 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def queue(tmp_path: Path, clock: ManualClock) -> Queue:
-    made = Queue.create(tmp_path / "reviews.db", ReviewRules(classes=CLASSES, lease_s=100.0), clock)
-    made.add(item(key, -number) for number, key in enumerate(("one", "two", "three")))
-    return made
+    queue = Queue.create(tmp_path / "reviews.db", ReviewRules(classes=CLASSES, lease_s=100.0), clock)
+    queue.add(made(key, -number) for number, key in enumerate(("one", "two", "three")))
+    return queue
 
 
 @pytest.fixture
@@ -48,17 +66,27 @@ def desk(queue: Queue, clock: ManualClock) -> Desk:
     return Desk(queue, clock, map("page-{}".format, itertools.count()).__next__)
 
 
+@pytest.fixture
+def client(desk: Desk) -> Callable[..., TestClient]:
+    """Makes what asks the page as its own pages do: by default for ann, of whom nobody asks who she is."""
+
+    def asks(access: Access | None = None, inputs: Inputs = no_inputs) -> TestClient:
+        app = review_app(desk, access or Access(b"secret", user="ann"), inputs)
+        return TestClient(app, base_url=HOME, headers={"origin": HOME})
+
+    return asks
+
+
 class Browser:
     """Debian's Chromium, spoken to in its DevTools protocol: messages of JSON, each ended by a zero byte."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        inward, self._write = os.pipe()
-        self._read, outward = os.pipe()
-        command = f'exec "$@" 3<&{inward} 4>&{outward}'
-        words = ["sh", "-c", command, "sh", program, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
-        self._process = subprocess.Popen(words, pass_fds=(inward, outward), stderr=subprocess.DEVNULL)
-        os.close(inward)
-        os.close(outward)
+        (inward, self._write), (self._read, outward) = os.pipe(), os.pipe()
+        given = [str(fcntl.fcntl(end, fcntl.F_DUPFD, 10)) for end in (inward, outward)]  # clear of 3 and 4
+        words = [sys.executable, "-c", AS_3_AND_4, *given, program, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        self._process = subprocess.Popen(words, pass_fds=[int(end) for end in given], stderr=subprocess.DEVNULL)
+        for end in (inward, outward, *map(int, given)):
+            os.close(end)
         self._held = b""
         self._numbers = itertools.count(1)
         self.events: list[dict[str, Any]] = []
@@ -108,7 +136,7 @@ class Tab:
         self._browser = browser
         self.target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.ask("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
 
     def ask(self, method: str, **given: Any) -> dict[str, Any]:
@@ -135,14 +163,14 @@ class Tab:
     def text(self) -> str:
         return self.run("document.body.innerText")
 
-    def press(self, key: str, *, shift: bool = False) -> None:
+    def press(self, key: str) -> None:
         codes = {"Enter": 13, "Tab": 9, "Escape": 27}
         typed = {"text": {"Enter": "\r"}.get(key, key)} if key == "Enter" or len(key) == 1 else {}
-        given = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper())), "modifiers": 8 * shift}
+        given = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper()))}
         self.ask("Input.dispatchKeyEvent", type="keyDown", **given, **typed)
         self.ask("Input.dispatchKeyEvent", type="keyUp", **given)
 
-    def look(self, width: int, height: int, *, dark: bool = False, whole: bool = True) -> None:
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the window's size and the scheme of colours."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]

@@ -40,7 +40,7 @@ def serve(app: ASGIApp, host: str, port: int, token: str, started: Callable[[str
     Raises:
         SettingError: nothing can listen there.
     """
-    with closing(_listening(host, port)) as heard:
+    with closing(listening(host, port)) as heard:
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -58,7 +58,12 @@ def serve(app: ASGIApp, host: str, port: int, token: str, started: Callable[[str
             uvicorn.Server(config).run(sockets=[heard])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that connections may already come to.
+
+    Raises:
+        SettingError: nothing can listen there.
+    """
     try:
         kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=kind)

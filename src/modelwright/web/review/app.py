@@ -131,9 +131,7 @@ class _Routes:
             seat = self.desk.seat(name, reviewer)
             if isinstance(failure, ConflictError) or seat is None or seat.verdict:
                 raise
-            return await self._item(
-                seat, f"Nothing was recorded, and the item is still yours. {failure}", _code(failure)
-            )
+            return await self._item(seat, f"Nothing was recorded; the item is yours still. {failure}", _code(failure))
         try:
             return await self._next(reviewer)
         except StoreError as failure:

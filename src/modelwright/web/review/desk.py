@@ -256,9 +256,9 @@ class Desk:
             StoreError: it cannot be read.
         """
         state = self._queue.state()
-        mine = [(at, key) for key, (given, at) in state.decided.items() if given.reviewer == reviewer]
-        last = state.verdict(max(mine)[1]) if mine else None
-        count = len(mine) + sum(len(state.twins.get(key, ())) for _, key in mine)
+        mine = {key: at for key, (given, at) in state.decided.items() if given.reviewer == reviewer}
+        last = state.verdict(max(reversed(mine), key=lambda key: mine[key])) if mine else None
+        count = len(mine) + sum(len(state.twins.get(key, ())) for key in mine)
         words = {given.label for given, _ in state.decided.values() if given.label}
         return Standing(self._queue.counts(), count, last, tuple(sorted(words)))
 
