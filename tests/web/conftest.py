@@ -26,7 +26,8 @@ from modelwright.web.review import Desk, Inputs, no_inputs, review_app
 CLASSES = ("ant", "bee", "cat")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
          "--disable-background-networking", "--in-process-gpu", "--no-zygote", "--disable-extensions",
-         "--disable-features=SpareRendererForSitePerProcess,IsolateOrigins,site-per-process", "--remote-debugging-pipe")  # fmt: skip
+         "--disable-features=SpareRendererForSitePerProcess,IsolateOrigins,site-per-process",
+         "--remote-debugging-pipe")  # fmt: skip
 
 HOME = "http://127.0.0.1:8765"
 SILENCE_S = 60
