@@ -12,7 +12,7 @@ were held out, which are near, and of three kinds that are far: the other data s
 2. `guard-vision-choice-DEVICE.csv`: what the guard chooses, from training and validation images of the eight classes
    alone, and how each detector then does with 10 % outliers, as in guard_clinc150.py.
 3. `guard-vision-guarantee-DEVICE.csv`: promised against achieved risk where held-out classes are the traffic's
-   outliers, as in guard_guarantee.py; of the first deal.
+   outliers, as in guard_guarantee.py.
 4. `guard-vision-methods-DEVICE.csv`: of the eight classes five are familiar, two are learned from by the methods that
    learn from outliers, and one is what epoch and score are chosen on. Each method trains a whole network
    (guard_vision_methods.py). Detectors follow, on the plain one's features; they know the five classes alone.
@@ -200,7 +200,7 @@ def main() -> None:
                     write("guard-vision-detectors", rows, ("data", "seed"))
                 if "choice" in given.parts:
                     write("guard-vision-choice", list(choice(deal, found)), ("data", "seed", "risk"))
-                if "guarantee" in given.parts and seed == 0:
+                if "guarantee" in given.parts:
                     rows = list(guarantee(deal, found, given.times))
                     write("guard-vision-guarantee", rows, ("data", "deal", "promised_risk"))
     for seed in range(given.deals if "methods" in given.parts else 0):

@@ -9,7 +9,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from modelwright.records import DetectorTrial, File, GuardEvaluation, GuardRecord, Promise, ReliabilityBin
+from modelwright.records import (
+    DetectorTrial,
+    EpochTrial,
+    File,
+    GuardEvaluation,
+    GuardRecord,
+    HeadRecord,
+    Promise,
+    ReliabilityBin,
+)
 from modelwright.records.evaluation import GroupResult, OutlierResult, RiskCurve, ScoreHistogram, ShownRow
 from modelwright.report import guard_page
 from modelwright.report.guard import groups_table, outliers_table, risk_words, rows_table, trials_table
@@ -151,6 +160,14 @@ def test_a_promise_that_is_not_given_is_not_told_as_one() -> None:
     page = guard_page(replace(FOUND, guard=replace(GUARD, promise=broken)))
     assert "NOT promised" in page
     assert points(options(page)[0], "promised") == []
+
+
+def test_of_a_trained_head_the_page_tells_the_score() -> None:
+    head = HeadRecord("outlier-mass", 3, 2, (5, 6), 64, 1, 0.0, (EpochTrial(3, 0.9, {"outlier-mass": 0.8}),))
+    page = guard_page(replace(FOUND, guard=replace(GUARD, detector="reject", head=head)))
+    assert "Head: reject, trained on" in page
+    assert "outlier-mass" in page
+    assert "Detector:" not in page
 
 
 def test_every_end_has_a_page() -> None:

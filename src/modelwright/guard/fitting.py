@@ -35,6 +35,11 @@ AUTO = "auto"
 """In place of a detector's name: choose one."""
 
 
+_STAND_INS = (
+    "outliers like its classes where one is held out: if the network was trained on them, new ones may be nearer"
+)
+"""For what a promise holds that was proved without outliers."""
+
 Without = Callable[[Turn], Scorer]
 """Makes what scores where some classes are held out."""
 
@@ -243,7 +248,7 @@ def _promised(whole: Scorer, without: Without, parts: _Parts, plan: GuardPlan) -
     weight = mixture_weights(np.arange(len(both)) >= len(seen), share)
     coin = np.random.default_rng(plan.seed + 2).random(len(proof)) < share
     mixture = _mixed(shown, stand_ins(fits, rotations, proof, (design, seen), temperature), coin)
-    return prove(both, weight, mixture, plan)
+    return prove(both, weight, mixture, plan, outliers=_STAND_INS)
 
 
 def _mixed(familiar: Judged, strangers: Judged, coin: NDArray[np.bool_]) -> Judged:

@@ -67,7 +67,14 @@ def guarantee(familiar: Judged, outliers: Judged | None, plan: GuardPlan) -> Gua
     return prove(design, weight, proof, plan, spare)
 
 
-def prove(design: Judged, weight: Floats, proof: Judged, plan: GuardPlan, spare: float = 0.0) -> Guarantee:
+def prove(
+    design: Judged,
+    weight: Floats,
+    proof: Judged,
+    plan: GuardPlan,
+    spare: float = 0.0,
+    outliers: str = "outliers like theirs",
+) -> Guarantee:
     """The rule that is proved to accept most, by rows that the order of the rules does not depend on.
 
     Args:
@@ -76,6 +83,7 @@ def prove(design: Judged, weight: Floats, proof: Judged, plan: GuardPlan, spare:
         proof: an independent sample of the mixture, each row once.
         plan: risk, ood_share and confidence count.
         spare: of 1 - confidence, what the sampling has used up.
+        outliers: those for which it holds, in words.
     """
     path = _likeliest(design, weight * len(proof) / weight.sum(), plan)
     level, counts = 1.0 - plan.confidence - spare, (0, 0)
@@ -89,7 +97,8 @@ def prove(design: Judged, weight: Floats, proof: Judged, plan: GuardPlan, spare:
         proved, counts = (threshold, least), (count, errors)
     said = f"{counts[1]} of {counts[0]} accepted rows, {plan.ood_share:.3g} of the traffic being outliers, were errors"
     if proved:
-        why = f"{said}; it holds for traffic like the rows of the proof, and outliers like theirs"
+        kinds = f", and {outliers}" if plan.ood_share > 0 else ""
+        why = f"{said}; it holds for traffic like the rows of the proof{kinds}"
     else:
         why = f"{said}, under the rule nearest to it: that shows no error rate of {plan.risk:g}"
     promise = Promise(plan.risk, plan.ood_share, plan.confidence, proved is not None, why, *counts)

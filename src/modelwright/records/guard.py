@@ -96,7 +96,7 @@ class GuardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         confidence: with which it is.
         quantile: in place of a risk, the share of familiar inputs whose score is accepted; no promise is made then.
         least_probability: with a quantile, calibrated probabilities below it are deferred.
-        calibration: share of the rows that the detector is not fitted on, but judged with.
+        calibration: share of the rows that the detector is not fitted on, but judged with; of a trained head, all are.
         rotations: groups of classes that are held out as pseudo-outliers, one group at a time.
         classes: their names, label 0 first; none for their numbers.
         seed: of all draws.
@@ -193,7 +193,7 @@ class GuardRecord(msgspec.Struct, frozen=True):
         numbers: the file of the arrays.
         fitted: rows that the detector was fitted on, or the head trained on.
         calibrated: rows that temperature and threshold were found on.
-        promise: on the error rate among the accepted; None where none was asked for.
+        promise: on the error rate among the accepted; None where none was asked for, or the threshold moved since.
         trials: of the detectors among which it was chosen; none where it was named.
         head: which gives logits and score in place of classifier and detector; None where there is none.
         version: of this record.

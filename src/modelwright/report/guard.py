@@ -44,9 +44,7 @@ def risk_words(guard: GuardRecord) -> str:
     """What a guard promises, or why it does not, in one sentence."""
     promise = guard.promise
     if promise is None:
-        return (
-            f"{guard.detector} up to {significant(guard.threshold)}: a quantile was asked for, and no risk is promised."
-        )
+        return f"{guard.detector} up to {significant(guard.threshold)}: no risk is promised."
     asked = (
         f"at most {percent(promise.risk)} errors among accepted predictions while up to {percent(promise.ood_share)} "
         f"of the traffic are outliers, with a confidence of {percent(promise.confidence)}"
@@ -165,8 +163,11 @@ def _choice(guard: GuardRecord) -> str:
 
 def _origin(found: GuardEvaluation) -> str:
     guard = found.guard
+    rows = many(guard.fitted, "row")
     facts = [
-        f"Detector: {guard.detector}, fitted on {many(guard.fitted, 'row')}.",
+        f"Head: {guard.detector}, trained on {rows}, which goes by {guard.head.score}."
+        if guard.head
+        else f"Detector: {guard.detector}, fitted on {rows}.",
         f"Calibrated on {many(guard.calibrated, 'row')}.",
         f"Rule: score up to {significant(guard.threshold)}, probability from {percent(guard.least_probability)} on.",
         f"Artifact: SHA-256 {guard.artifact}." if guard.artifact else "The model lives elsewhere.",
