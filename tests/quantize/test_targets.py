@@ -300,3 +300,27 @@ def test_a_graph_with_an_operator_that_onnx_lacks_is_refused_by_name(tmp_path: P
 
 def test_tensorrts_activations_are_signed_and_symmetric() -> None:
     assert TensorRT().profile.activations == Scheme(signed=True, symmetric=True)
+
+
+def test_an_interrupt_is_heard_after_programs_of_openvino_have_come_and_gone(
+    network: nn.Module, tmp_path: Path
+) -> None:
+    """Its cores replace the thread's stack for signals, and leave a freed one where several of them end."""
+    OpenVino().write(capture(network, (images(2),)), (images(2),), tmp_path)
+    script = f"""
+import faulthandler, signal
+from pathlib import Path
+import torch
+from modelwright.quantize.targets.openvino import OpenVino
+faulthandler.enable()
+first, second = (OpenVino().load(Path({str(tmp_path)!r})) for _ in range(2))
+images = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+first(images), second(images)
+del first, second
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -68,6 +69,19 @@ class OpenVino(Target):
         return OpenVinoProgram(artifact(folder, qdq.FILE), floats, threads, batch)
 
 
+@cache
+def _core() -> Any:
+    """The one core of this process, which lives as long as it does.
+
+    The CPU plug-in gives the thread a stack for signals, and takes it back with the core. Of two cores that end in the
+    order in which they began, the second gives the thread back the stack of the first, which is gone: the next signal,
+    such as an interrupt, would then kill the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 @final
 class OpenVinoProgram(Program):
     """A compiled model of OpenVINO.
@@ -83,8 +97,6 @@ class OpenVinoProgram(Program):
     """
 
     def __init__(self, file: Path, floats: str, threads: int, batch: int | None) -> None:
-        import openvino
-
         self.batch = batch
         self.size_bytes = file.stat().st_size
         options = {
@@ -94,7 +106,7 @@ class OpenVinoProgram(Program):
             "PERFORMANCE_HINT": "LATENCY",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # or it rounds what meets whole weights, unasked and unseen
         }
-        core = openvino.Core()
+        core = _core()
         try:
             model = core.read_model(file)
             self._products = {one.get_friendly_name() for one in model.get_ops() if one.get_type_name() in _PRODUCTS}
