@@ -164,6 +164,34 @@ def test_scale_scales_row_by_row():
     assert scored("scale") == pytest.approx(-log_sum(HEAD.logits(NEW * np.array(factors)[:, None])))
 
 
+SIGNED = np.random.default_rng(5).normal(size=(60, D))
+
+
+def test_features_of_either_sign_have_their_formulas_numbers():
+    """Half of these rows have a sum below 0; nothing in exp(s1 / s2) asks for another."""
+    assert 20 < (SIGNED.sum(1) < 0).sum() < 40
+    for name, share, cut in (("scale", 0.85, False), ("ash", 0.9, True)):
+        shaped = []
+        for row in SIGNED:
+            greatest = np.sort(row)[::-1][: D - round(share * D)]
+            shaped.append(np.where((row >= greatest[-1]) | (not cut), row, 0.0) * np.exp(row.sum() / greatest.sum()))
+        score = detector(name).fit(X, L, Y, HEAD).score(SIGNED, HEAD.logits(SIGNED))
+        assert score == pytest.approx(-log_sum(HEAD.logits(np.array(shaped))), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["ash", "scale"])
+def test_where_a_formula_gives_no_number_there_is_no_score(name):
+    """A row of zeros is 0 / 0; a sum of the greatest that is all but 0 makes the exponential overflow."""
+    zeros, small = np.zeros(D), np.full(D, -1.0)
+    small[0] = 1e-6  # s1 / s2 = -15e6, whose exponential is 0: all that is left is the bias
+    large = np.full(D, -1.0)
+    large[0] = -1e-6  # s1 / s2 = 15e6
+    rows = np.array([zeros, small, large])
+    found = detector(name, {"percentile": 99.0}).fit(X, L, Y, HEAD).score(rows, HEAD.logits(rows))
+    assert np.isnan(found).tolist() == [True, False, True]
+    assert found[1] == pytest.approx(-log_sum(HEAD.bias[None])[0])
+
+
 @pytest.mark.parametrize("name", names())
 def test_bad_rows_have_no_score_and_leave_the_others_theirs(name):
     bad, bad_l = NEW.copy(), NEW_L.copy()

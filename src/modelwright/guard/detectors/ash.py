@@ -2,8 +2,12 @@
 
 All but the greatest (100 - percentile) % of a row become 0. Then the "p" variant leaves the others as they are, "b"
 gives them all the same value so that the row's sum s1 is kept, and "s" multiplies them by exp(s1 / s2), s2 being their
-sum. Source: Djurisic, Bozanic, Ashok, Liu, 2022, arXiv 2209.09858; "s" at 90 is theirs for large images. Features are
-taken to be activations behind a ReLU; a row whose sums are not positive has no score in the variants "b" and "s".
+sum. Source: Djurisic, Bozanic, Ashok, Liu, 2022, arXiv 2209.09858; "s" at 90 is theirs for large images.
+
+It is made for activations behind a ReLU, none of which is negative: then s1 >= s2 > 0, and exp(s1 / s2) tells how few
+units carry a row. Of features of either sign "greatest" leaves out the large negative ones, of which half the logits
+are made, and s1 is what signs happen to leave: the formula gives a number, which tells little. Where it gives none, as
+for a row of zeros, or where s2 is so small that the exponential overflows, there is no score.
 """
 
 from dataclasses import dataclass
@@ -39,13 +43,12 @@ class Ash(Detector):
         return energy(self.shaped(features) @ numbers["weight"].T + numbers["bias"])
 
     def shaped(self, features: Floats) -> Floats:
-        """The features (n, d) as the logits see them; NaN where a row's sums are not positive."""
+        """The features (n, d) as the logits see them; not finite where the formula gives no number."""
         kept = greatest(features, self.percentile)
         pruned = np.where(kept, features, 0.0)
         if self.variant == "p":
             return pruned
         whole, left = features.sum(1, keepdims=True), pruned.sum(1, keepdims=True)
-        whole = np.where((whole > 0) & (left > 0), whole, np.nan)
         if self.variant == "b":
             found: Floats = kept * whole / kept.sum(1, keepdims=True)
             return found

@@ -2,8 +2,12 @@
 
 s1 is the sum of a row's features, s2 that of its greatest (100 - percentile) %. Nothing is pruned, so the prediction
 stays. Source: Xu, Chen, Franchi, Yao, 2023, "Scaling for Training Time and Post-hoc Out-of-distribution Detection
-Enhancement", arXiv 2310.00227; percentile 85 is theirs. Features are taken to be activations behind a ReLU; a row whose
-sums are not positive has no score.
+Enhancement", arXiv 2310.00227; percentile 85 is theirs.
+
+It is made for activations behind a ReLU, none of which is negative: then s1 >= s2 > 0, and the factor, e or more, tells
+how few units carry a row. Of features of either sign s1 is what signs happen to leave; where it is about 0 the factor is
+about 1, and the score about the energy. Where the formula gives no number, as for a row of zeros, or where
+s2 is so small that the exponential overflows, there is no score.
 """
 
 from dataclasses import dataclass
@@ -37,5 +41,4 @@ class Scale(Detector):
         """The energy of the logits of the scaled features."""
         whole = features.sum(1, keepdims=True)
         left = np.where(greatest(features, self.percentile), features, 0.0).sum(1, keepdims=True)
-        factor = np.exp(np.where((whole > 0) & (left > 0), whole / left, np.nan))
-        return energy(features * factor @ numbers["weight"].T + numbers["bias"])
+        return energy(features * np.exp(whole / left) @ numbers["weight"].T + numbers["bias"])
