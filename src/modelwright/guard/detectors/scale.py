@@ -4,9 +4,9 @@ s1 is the sum of a row's features, s2 that of its greatest (100 - percentile) %.
 stays. Source: Xu, Chen, Franchi, Yao, 2023, "Scaling for Training Time and Post-hoc Out-of-distribution Detection
 Enhancement", arXiv 2310.00227; percentile 85 is theirs.
 
-It is made for activations behind a ReLU, none of which is negative: then s1 >= s2 > 0, and the factor, e or more, tells
-how few units carry a row. Of features of either sign s1 is what signs happen to leave; where it is about 0 the factor is
-about 1, and the score about the energy. Where the formula gives no number, as for a row of zeros, or where
+It is made for activations behind a ReLU, none of which is negative: then s1 >= s2 > 0, and the factor, e or more,
+tells how few units carry a row. Of features of either sign s1 is what signs happen to leave; where it is about 0 the
+factor is about 1, and the score about the energy. Where the formula gives no number, as for a row of zeros, or where
 s2 is so small that the exponential overflows, there is no score.
 """
 
