@@ -64,5 +64,5 @@ $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: name one with make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[search,quantize,web,openvino,dev]'
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[search,quantize,serve,web,openvino,dev]'
 	@touch $@

@@ -7,7 +7,7 @@ neighbours, which may; a room in parentheses is still to come.
     web | report                                             pages: live over HTTP; self-contained files from records
     (drivethru) | (twin) | (testing)                         applications; contracts for authors of plug-ins
     (pipeline) | (endpoint)                                  the landing: the only places that wire stages together
-    search | quantize | guard | (serve) | (promote)          the five stages
+    search | quantize | guard | serve | (promote)            the five stages
     training                                                 data sets, the training loop, checkpoints
     networks                                                 building blocks, families, tracing, measuring (torch)
     store | hardware                                         what is kept; platforms and the performance model
