@@ -50,6 +50,10 @@ class Given:
         return any("attention" in str(node.target) for node in self.graph.graph.nodes)
 
 
+Loader = Callable[[str], Program]
+"""From the floats of what is not quantized, "fp32" or "bf16", to a program."""
+
+
 class Session(Program):
     """A session of ONNX Runtime with all its optimizers, as anyone opens it."""
 
@@ -74,7 +78,7 @@ class Session(Program):
         return ()
 
 
-def nncf_openvino(given: Given) -> Program:
+def nncf_openvino(given: Given) -> Loader:
     """NNCF on OpenVINO's model (docs.openvino.ai, Basic Quantization Flow)."""
     import nncf
     import openvino
@@ -85,10 +89,10 @@ def nncf_openvino(given: Given) -> Program:
     made = nncf.quantize(model, data, model_type=kind, subset_size=len(given.samples))
     file = given.folder / "peers" / "nncf.xml"
     openvino.save_model(made, file, compress_to_fp16=False)
-    return OpenVinoProgram(file, "fp32", given.threads, given.batch)
+    return lambda floats: OpenVinoProgram(file, floats, given.threads, given.batch)
 
 
-def nncf_onnx(given: Given) -> Program:
+def nncf_onnx(given: Given) -> Loader:
     """NNCF on an ONNX model, for ONNX Runtime."""
     import nncf
     import onnx
@@ -100,10 +104,10 @@ def nncf_onnx(given: Given) -> Program:
     made = nncf.quantize(model, data, model_type=kind, subset_size=len(given.samples))
     file = given.folder / "peers" / "nncf.onnx"
     onnx.save(made, file)
-    return Session(file, given)
+    return lambda floats: Session(file, given)
 
 
-def nncf_pt2e(given: Given) -> Program:
+def nncf_pt2e(given: Given) -> Loader:
     """NNCF's quantize_pt2e with torchao's quantizer for x86 (docs.pytorch.org, OpenVINO quantization tutorial)."""
     import nncf
     from nncf.experimental.torch.fx import quantize_pt2e
@@ -116,7 +120,7 @@ def nncf_pt2e(given: Given) -> Program:
     return _compiled(made, given, "nncf")
 
 
-def onnxruntime_static(given: Given) -> Program:
+def onnxruntime_static(given: Given) -> Loader:
     """ONNX Runtime's quantize_static: preprocessed, U8S8, a scale a channel (onnxruntime.ai, Quantize ONNX models)."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -134,10 +138,10 @@ def onnxruntime_static(given: Given) -> Program:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
-    return Session(file, given)
+    return lambda floats: Session(file, given)
 
 
-def neural_compressor_onnx(given: Given) -> Program:
+def neural_compressor_onnx(given: Given) -> Loader:
     """Intel's Neural Compressor for ONNX (github.com/onnx/neural-compressor)."""
     from onnx_neural_compressor import data_reader
     from onnx_neural_compressor.quantization import QuantFormat, QuantType, config, quantize
@@ -154,10 +158,10 @@ def neural_compressor_onnx(given: Given) -> Program:
         weight_type=QuantType.QInt8,
     )
     quantize(str(given.onnx()), str(file), settings)
-    return Session(file, given)
+    return lambda floats: Session(file, given)
 
 
-def neural_compressor_pt2e(given: Given) -> Program:
+def neural_compressor_pt2e(given: Given) -> Loader:
     """Intel's Neural Compressor on torch's PT2E (its guide, PyTorch Static Quantization)."""
     from neural_compressor.torch import export
     from neural_compressor.torch.quantization import convert, get_default_static_config, prepare
@@ -171,7 +175,7 @@ def neural_compressor_pt2e(given: Given) -> Program:
     return _compiled(convert(prepared), given, "neural-compressor")
 
 
-def torchao_pt2e(given: Given) -> Program:
+def torchao_pt2e(given: Given) -> Loader:
     """torchao's own quantizer for x86 (docs.pytorch.org, PT2E quantization with x86 backend through inductor)."""
     from torchao.quantization.pt2e import move_exported_model_to_eval
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -188,7 +192,7 @@ def torchao_pt2e(given: Given) -> Program:
     return _compiled(made, given, "torchao")
 
 
-PEERS: dict[tuple[str, str], Callable[[Given], Program]] = {
+PEERS: dict[tuple[str, str], Callable[[Given], Loader]] = {
     ("openvino", "nncf"): nncf_openvino,
     ("onnxruntime", "onnxruntime"): onnxruntime_static,
     ("onnxruntime", "nncf"): nncf_onnx,
@@ -205,14 +209,14 @@ def _exported(given: Given) -> fx.GraphModule:
     return torch.export.export(given.module, (given.samples[:2],), dynamic_shapes=(batch,)).module()
 
 
-def _compiled(made: Any, given: Given, name: str) -> Program:
+def _compiled(made: Any, given: Given, name: str) -> Loader:
     place = given.folder / "peers"
     place.mkdir(exist_ok=True)
     file = place / f"{name}.pt2"
     batch = {0: torch.export.Dim("batch")}
     with torch.no_grad():
         torch.export.save(torch.export.export(made, (given.samples[:2],), dynamic_shapes=(batch,)), file)
-    return InductorProgram(file, "fp32", given.threads, given.batch)
+    return lambda floats: InductorProgram(file, floats, given.threads, given.batch)
 
 
 def _fed(given: Given) -> list[dict[str, np.ndarray]]:

@@ -5,7 +5,8 @@
 Networks have random weights, with batch normalisation fitted to noise: what is compared is time; the SQNR of the logits
 tells that all of them compute the same network. Every quantizer is given the same float network (a graph of torch, or
 the ONNX file written from it) and the same samples, and is called as its guide says. A runtime runs them all with the
-same threads and batch; the sessions of others keep their default optimizers. Writes
+same threads and batch; the sessions of others keep their default optimizers. What is not quantized is computed in fp32
+and, where the runtime can, in bf16, for all quantizers alike. Writes
 benchmarks/results/quantizers-DEVICE.csv; networks that are not named keep their rows.
 """
 
@@ -25,8 +26,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "quality"))
 
+import msgspec
 import torch
-from quantizer_peers import PEERS, Given
+from quantizer_peers import PEERS, Given, Loader
 from timm_networks import with_timm
 from torch import nn
 
@@ -109,11 +111,13 @@ class Case:
             recipe = Quantization(weights=profile.weights, activations=profile.activations, calibration="minmax")
             prepared = prepare(graph, recipe, profile)
             calibrate(prepared, [(part,) for part in noise.split(16)])
-            self._ours(runtime, "int8", shop, recipe, lambda prepared=prepared: convert(prepared))
+            for floats in profile.floats:
+                rest = msgspec.structs.replace(recipe, floats=floats)
+                self._ours(runtime, f"int8 rest {floats}", shop, rest, lambda prepared=prepared: convert(prepared))
         given = Given(module, graph, self.folder, noise, self.given.threads, self.given.batch)
         for (runtime, quantizer), quantized in PEERS.items():
             if runtime in self.given.runtimes:
-                self._add((runtime, quantizer, "int8"), lambda quantized=quantized: quantized(given), judge)
+                self._theirs((runtime, quantizer), lambda quantized=quantized: quantized(given), judge)
 
     def _ours(
         self,
@@ -127,6 +131,17 @@ class Case:
         if tried.candidate.state != "finished":
             raise SystemExit(f"{self.name} {runtime} {precision}: {tried.candidate.reason}")
         self._add((runtime, "modelwright", precision), lambda: shop.load(tried.candidate), shop.judge)
+
+    def _theirs(self, key: tuple[str, str], quantized: Callable[[], Loader], judge: Judge) -> None:
+        kept: list[Loader] = []  # quantized once
+
+        def program(floats: str) -> Program:
+            if not kept:
+                kept.append(quantized())
+            return kept[0](floats)
+
+        for floats in targets[key[0]]().profile.floats:
+            self._add((*key, f"int8 rest {floats}"), lambda floats=floats: program(floats), judge)
 
     def _add(self, key: tuple[str, str, str], program: Callable[[], Program], judge: Judge) -> None:
         print(f"{self.name}: {' '.join(key)}", end=": ", file=sys.stderr, flush=True)
