@@ -1,7 +1,7 @@
 """Out-of-scope queries of CLINC150 told by every detector, beside pytorch-ood's; held-out intents; the choice's regret.
 
-    python benchmarks/quality/guard_clinc150.py ../shared/data/text/clinc150 [--parts detectors choice intents]
-        [--features minilm] [--deals 3]
+    python benchmarks/quality/guard_clinc150.py ../shared/data/text/clinc150 [--features minilm]
+        [--parts detectors choice intents methods] [--deals 3]
 
 A linear head is fitted to sentence embeddings (see guard_texts.py) of 150 intents.
 
@@ -11,8 +11,10 @@ A linear head is fitted to sentence embeddings (see guard_texts.py) of 150 inten
 2. `guard-intents-DEVICE.csv`: 100 intents, 25 outlier intents in training and 25 others in the test, dealt anew for
    each seed. Methods that learn from outliers and those that do not; their epoch and score are chosen on the 200
    out-of-scope queries of training and validation, which are of no intent. Detectors know the 100 intents alone.
+   With the part "intents" only detectors run, with "methods" those that are trained.
 3. `guard-choice-DEVICE.csv`: what the guard chooses from familiar rows, and how each detector then does with outliers:
-   the share of the traffic accepted at 5 % errors with 10 % outliers, under the rule that is best for the test itself.
+   the share of the traffic accepted and right, at 5 % errors and with 10 % outliers, under the rule that is best for
+   the test itself.
 
 Rows of features and seeds that are not run again stay.
 """
@@ -30,7 +32,7 @@ import torch
 from guard_tables import write
 
 from modelwright.guard import Head, Rows
-from modelwright.guard.acceptance import Judged, best_coverage, mixture_weights, rules_of
+from modelwright.guard.acceptance import Judged, mixture_weights, most_right, rules_of
 from modelwright.guard.calibration import probabilities
 from modelwright.guard.detectors.catalogue import detector, names
 from modelwright.guard.fitting import fit_rows
@@ -44,7 +46,7 @@ from modelwright.records import GuardPlan, GuardRecord
 from modelwright.registry import Registry
 
 PLAN = GuardPlan(risk=0.05, ood_share=0.1)
-PARTS = ("detectors", "choice", "intents")
+PARTS = ("detectors", "choice", "intents", "methods")
 INSIDE, LEARNED, TESTED = 100, 25, 25
 OUTSIDE = 150
 """The number of the class of out-of-scope queries, which are of no intent."""
@@ -121,13 +123,17 @@ def outcomes(
         fitted = detector(name).fit_rows(reference, head)
         scores = fitted.score(test.features, test.logits), fitted.score(strange, logits)
         seen = Judged(np.concatenate(scores), probability, wrong)
-        covered = best_coverage(rules_of(seen.take(~flags)), seen, mixture_weights(flags, plan.ood_share), plan.risk)
+        covered = most_right(rules_of(seen.take(~flags)), seen, mixture_weights(flags, plan.ood_share), plan.risk)
         yield {
             "detector": name,
             "chosen": int(trials[name].chosen),
             "confidence": f"{trials[name].confidence:.3f}",
             "expected_coverage": f"{trials[name].coverage:.5f}",
             "expected_auroc": f"{trials[name].auroc:.5f}",
+            "near": int(trials[name].near),
+            "behind": f"{trials[name].behind:.5f}",
+            "error": f"{trials[name].error:.5f}",
+            **{f"expected_auroc_{one.kind}": f"{one.auroc:.5f}" for one in trials[name].kinds},
             "coverage": f"{covered:.5f}",
             **told(*scores),
         }
@@ -164,8 +170,8 @@ class Deal:
         )
 
 
-def intents(kind: str, deal: Deal) -> tuple[list[Row], list[Row]]:
-    """Methods and detectors on held-out intents; and the guard's choice."""
+def schooled(kind: str, deal: Deal) -> list[Row]:
+    """Methods of training on held-out intents."""
     course, found = deal.course(), []
     familiar, others = deal.samples("test", deal.inside), deal.samples("test", deal.tested)
     methods: Registry[type[Method]] = Registry("method", METHODS)
@@ -187,6 +193,11 @@ def intents(kind: str, deal: Deal) -> tuple[list[Row], list[Row]]:
                 }
             )
         print(f"{kind}, deal {deal.seed}: {name}, epoch {trained.epoch}", file=sys.stderr, flush=True)
+    return found
+
+
+def intents(kind: str, deal: Deal) -> tuple[list[Row], list[Row]]:
+    """Detectors on held-out intents; and the guard's choice."""
     train_rows = deal.rows("train", deal.inside)
     head = guard_texts.head_of(*train_rows)
     parts = tuple(guard_texts.rows(head, *deal.rows(part, deal.inside)) for part in ("train", "val", "test"))
@@ -195,8 +206,7 @@ def intents(kind: str, deal: Deal) -> tuple[list[Row], list[Row]]:
     accuracy = f"{1 - parts[2].wrong.mean():.4f}"
     plain: Row = {"features": kind, "seed": deal.seed, "method": "linear head", "epoch": "", "accuracy": accuracy}
     told_of = ("chosen", "auroc", "fpr95")
-    found += [{**plain, "score": row["detector"], **{key: row[key] for key in told_of}} for row in chosen]
-    return found, chosen
+    return [{**plain, "score": row["detector"], **{key: row[key] for key in told_of}} for row in chosen], chosen
 
 
 def main() -> None:
@@ -222,10 +232,13 @@ def main() -> None:
         if "choice" in given.parts:
             rows = choice(f"out-of-scope queries, {kind}", 0, head, (parts[0], parts[1], parts[2]), strange)
             write("guard-choice", list(rows), ("data", "seed"))
-        for seed in range(given.deals if "intents" in given.parts else 0):
-            found, chosen = intents(kind, Deal(features, data.labels, seed))
-            write("guard-intents", found, ("features", "seed"))
+        deals = [Deal(features, data.labels, seed) for seed in range(given.deals)]
+        for deal in deals if "intents" in given.parts else ():
+            found, chosen = intents(kind, deal)
+            write("guard-intents", found, ("features", "seed", "method", "score"))
             write("guard-choice", chosen, ("data", "seed"))
+        for deal in deals if "methods" in given.parts else ():
+            write("guard-intents", schooled(kind, deal), ("features", "seed", "method", "score"))
 
 
 if __name__ == "__main__":

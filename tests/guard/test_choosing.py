@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import sem
 
 from modelwright.errors import SettingError
 from modelwright.guard import fit
-from modelwright.guard.choosing import choose, surety
+from modelwright.guard.choosing import choose, picked, standard_error, surety
 from modelwright.guard.detectors.catalogue import detector, names
 from modelwright.guard.metrics import auroc
 from modelwright.guard.rotation import judged, raised, stand_ins, translated, turned, turns
 from modelwright.guard.rows import Head, halves, rows_of
-from modelwright.records import GuardPlan
+from modelwright.records import DetectorTrial, GuardPlan, OutlierTrial
 
 K, D = 10, 12
 
@@ -81,11 +82,57 @@ def test_what_is_beyond_all_familiar_rows_stays_beyond_them():
 
 
 def test_a_choice_is_surest_where_one_is_best_in_every_rotation():
-    assert surety(np.array([[0.9, 0.8, 0.7], [0.1, 0.2, 0.3]]), 0).tolist() == [1.0, 0.0]
-    assert surety(np.array([[0.5, 0.5], [0.5, 0.5]]), 0).tolist() == [0.5, 0.5]
-    mixed = surety(np.array([[0.9, 0.1, 0.5], [0.1, 0.9, 0.5]]), 0)
+    def sure(*coverages):
+        return surety(np.array(coverages)[:, :, None], 0)
+
+    assert sure([0.9, 0.8, 0.7], [0.1, 0.2, 0.3]).tolist() == [1.0, 0.0]
+    assert sure([0.5, 0.5], [0.5, 0.5]).tolist() == [0.5, 0.5]
+    mixed = sure([0.9, 0.1, 0.5], [0.1, 0.9, 0.5])
     assert mixed.sum() == pytest.approx(1.0)
     assert mixed == pytest.approx([0.5, 0.5], abs=0.1)
+
+
+def test_a_standard_error_is_that_of_rotations_and_kinds_together():
+    """Of one factor alone it is scipy's; two that add up have both variances."""
+    random = np.random.default_rng(0)
+    rotations, kinds = random.normal(size=5), random.normal(size=3)
+    assert standard_error(rotations[:, None]) == pytest.approx(sem(rotations))
+    assert standard_error(np.tile(kinds, (5, 1))) == pytest.approx(sem(kinds))
+    both = np.hypot(sem(rotations), sem(kinds))
+    assert standard_error(rotations[:, None] + kinds[None]) == pytest.approx(both)
+
+
+@given(st.floats(0.001, 0.5))
+def test_a_lead_that_one_kind_of_three_shows_is_within_its_error_and_one_of_all_is_not(lead):
+    alone, everywhere = np.tile([lead, 0.0, 0.0], (5, 1)), np.full((5, 3), lead)
+    assert alone.mean() == pytest.approx(standard_error(alone))
+    assert standard_error(everywhere) == pytest.approx(0, abs=1e-12)
+
+
+def trial(name, behind, error, *aurocs):
+    kinds = tuple(OutlierTrial(kind, 0.8 - behind, auroc, 0.5) for kind, auroc in zip("abc", aurocs, strict=False))
+    coverage = 0.8 - behind
+    return DetectorTrial(name, {}, coverage, (coverage,) * 2, 0.9, 0.5, 0.3, False, behind, error, kinds)
+
+
+def test_of_those_as_good_as_any_the_one_without_a_blind_side_is_picked():
+    most, near, blind, far = (
+        trial("msp", 0.0, 0.0, 0.9, 0.7),
+        trial("knn", 0.01, 0.01, 0.8, 0.8),
+        trial("vim", 0.005, 0.02, 0.99, 0.3),
+        trial("gen", 0.1, 0.05, 0.99, 0.99),
+    )
+    found = picked([far, blind, near, most])
+    assert [one.detector for one in found] == ["knn", "msp", "vim", "gen"]
+    assert [one.chosen for one in found] == [True, False, False, False]
+    assert "of 3 that accept most rightly" in found[0].why
+    assert "80.0% (a)" in found[0].why
+    assert "70.0% (b)" in found[1].why
+    assert "30.0% (b)" in found[2].why
+    assert "10.00 points less rightly" in found[3].why
+    alone = picked([most, far])
+    assert alone[0].detector == "msp"
+    assert "no other" in alone[0].why
 
 
 def test_the_choice_avoids_what_new_classes_show_to_be_bad():
@@ -98,7 +145,12 @@ def test_the_choice_avoids_what_new_classes_show_to_be_bad():
         plan = GuardPlan(risk=0.05, ood_share=0.2, seed=seed)
         trials = choose([detector(name) for name in names()], rows.take(first), rows.take(second), head=head, plan=plan)
         assert [trial.chosen for trial in trials] == [True] + [False] * (len(trials) - 1)
-        assert trials[0].coverage == max(trial.coverage for trial in trials)
+        assert trials[0].near
+        assert [one.kind for one in trials[0].kinds] == ["held-out", "between", "shuffled"]
+        for one in trials:
+            assert one.coverage == pytest.approx(np.mean([kind.coverage for kind in one.kinds]))
+            assert one.coverage + one.behind == pytest.approx(max(trial.coverage for trial in trials))
+            assert one.auroc == pytest.approx(one.kinds[0].auroc)
         found = {}
         for trial in trials:
             fitted = detector(trial.detector).fit_rows(rows.take(first), head)
@@ -174,3 +226,4 @@ def test_without_a_linear_layer_those_that_need_it_are_not_tried():
     tried = {trial.detector for trial in guard.record.trials}
     assert tried.isdisjoint({"react", "ash", "scale", "nci"})
     assert {"knn", "msp"} <= tried
+    assert [one.kind for one in guard.record.trials[0].kinds] == ["held-out"]  # of made rows nobody knows the logits

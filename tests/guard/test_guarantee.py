@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
 from modelwright.errors import SettingError
-from modelwright.guard.acceptance import Judged, best_coverage, masses, mixture_weights, rules_of
+from modelwright.guard.acceptance import Judged, masses, mixture_weights, most_right, rules_of
 from modelwright.guard.guarantee import guarantee, mixed, passes
 from modelwright.records import GuardPlan
 
@@ -137,12 +137,23 @@ def test_masses_are_what_counting_gives(seed):
 
 
 @given(st.integers(0, 500), st.floats(0, 0.4))
-def test_coverage_grows_with_the_risk_that_is_allowed(seed, share):
+def test_what_is_accepted_and_right_grows_with_the_risk_that_is_allowed(seed, share):
     random = np.random.default_rng(seed)
     rows = familiar(random, 100).joined(strange(random, 30))
     weight = mixture_weights(np.arange(130) >= 100, share)
     assert weight.sum() == pytest.approx(1.0)
     rules = rules_of(rows)
-    covers = [best_coverage(rules, rows, weight, risk) for risk in (0.01, 0.05, 0.1, 0.3, 1.0)]
-    assert covers == sorted(covers)
-    assert covers[-1] > 0.95
+    right = [most_right(rules, rows, weight, risk) for risk in (0.01, 0.05, 0.1, 0.3, 1.0)]
+    assert right == sorted(right)
+    most = (weight * ~rows.wrong).sum()
+    assert 0.95 * most <= right[-1] <= most + 1e-12
+
+
+def test_a_score_is_no_better_for_the_outliers_that_a_risk_leaves_room_for():
+    """One score parts the outliers from the others, another takes them in: either accepts all that is right."""
+    random = np.random.default_rng(0)
+    wrong = np.arange(200) >= 180
+    weight = mixture_weights(wrong, 0.1)
+    for score in (np.where(wrong, 9.0, random.random(200)), np.where(wrong, -9.0, random.random(200))):
+        rows = Judged(score, np.ones(200), wrong)
+        assert most_right(rules_of(rows.take(~wrong)), rows, weight, 0.1) == pytest.approx(0.9)

@@ -89,8 +89,18 @@ def mixture_weights(outlier: Flags, share: float) -> Floats:
     return np.where(outlier, share / max(count, 1), (1.0 - share) / max(len(outlier) - count, 1))
 
 
-def best_coverage(rules: Rules, rows: Judged, weight: Floats, risk: float) -> float:
-    """The largest share accepted by a rule whose share of errors among the accepted is at most `risk`; 0 for none."""
+def most_right(rules: Rules, rows: Judged, weight: Floats, risk: float) -> float:
+    """The largest share of the traffic that is accepted and right, by a rule that keeps to the risk; 0 for none.
+
+    Errors that the risk leaves room for count nothing: where outliers may be accepted, a score is no better for doing
+    so.
+
+    Args:
+        rules: to choose among.
+        rows: of the traffic.
+        weight: (n,) how much a row counts.
+        risk: share of errors among the accepted, at most.
+    """
     accepted, errors = masses(rules, rows, weight)
-    kept = accepted[(errors <= risk * accepted + 1e-12) & (accepted > 0)]
-    return float(min(kept.max() / weight.sum(), 1.0)) if len(kept) else 0.0
+    right = (accepted - errors)[(errors <= risk * accepted + 1e-12) & (accepted > 0)]
+    return float(min(max(right.max() / weight.sum(), 0.0), 1.0)) if len(right) else 0.0

@@ -23,6 +23,7 @@ from modelwright.records.guard import (
     GuardPlan,
     GuardRecord,
     HeadRecord,
+    OutlierTrial,
     Promise,
     ReliabilityBin,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "Objective",
     "Observation",
     "Operator",
+    "OutlierTrial",
     "PatchStem",
     "Plan",
     "Platform",

@@ -63,18 +63,39 @@ class Promise(msgspec.Struct, frozen=True):
     errors: Whole = 0
 
 
+class OutlierTrial(msgspec.Struct, frozen=True):
+    """What was found of one detector with one kind of outliers made of one's own rows; means over rotations.
+
+    Attributes:
+        kind: of these outliers.
+        coverage: share of the traffic accepted and right, at the risk and the share of outliers asked for.
+        auroc: of its score alone, these against familiar rows.
+        fpr95: share of these accepted where 95 % of the familiar are.
+    """
+
+    kind: Name
+    coverage: Share
+    auroc: Share
+    fpr95: Share
+
+
 class DetectorTrial(msgspec.Struct, frozen=True):
-    """What was found of one detector while whole classes were held out in rotation as pseudo-outliers.
+    """What was found of one detector while whole classes were held out in rotation, and outliers made of the others.
 
     Attributes:
         detector: its name.
         settings: its own.
-        coverage: share of the traffic accepted at the risk and the share of outliers asked for, mean over rotations.
-        coverages: each rotation's.
+        coverage: share of the traffic accepted and right, at the risk and the share of outliers asked for; mean over
+            rotations and kinds of outliers.
+        coverages: each rotation's, mean over kinds.
         auroc: of its score alone, held-out classes against the kept, mean over rotations.
         fpr95: share of held-out rows accepted where 95 % of the kept are, mean over rotations.
-        confidence: share of bootstrap draws of the rotations in which its coverage is the largest.
+        confidence: share of bootstrap draws of the rotations and kinds in which its coverage is the largest.
         chosen: whether it was picked.
+        behind: how much less that is than the most that one of them has.
+        error: standard error of that; a detector that is behind by no more is as good, as far as can be told.
+        kinds: each kind of outliers by itself, held-out classes first.
+        why: it was picked, or was not; one clause.
     """
 
     detector: Name
@@ -85,6 +106,20 @@ class DetectorTrial(msgspec.Struct, frozen=True):
     fpr95: Share
     confidence: Share
     chosen: bool
+    behind: Share = 0.0
+    error: Share = 0.0
+    kinds: tuple[OutlierTrial, ...] = ()
+    why: str = ""
+
+    @property
+    def near(self) -> bool:
+        """Whether it has as much coverage as any, within a standard error."""
+        return self.behind <= self.error + 1e-9
+
+    @property
+    def weakest(self) -> OutlierTrial | None:
+        """The kind of outliers that its score tells worst."""
+        return min(self.kinds, key=lambda one: one.auroc, default=None)
 
 
 class GuardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,7 +249,7 @@ class GuardRecord(msgspec.Struct, frozen=True):
     promise: Promise | None = None
     trials: tuple[DetectorTrial, ...] = ()
     head: HeadRecord | None = None
-    version: Count = 2
+    version: Count = 3
     seal: str = ""
 
     def sealed(self) -> "GuardRecord":
