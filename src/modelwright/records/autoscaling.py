@@ -173,6 +173,7 @@ class ScalableTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         imitate_aws: wait for alarms of 3 and 15 minutes as AWS does, and do not wake on the first request.
         scale_in_suspended, scale_out_suspended: policies do not so for now.
         start_limit_s: a scale-out whose instances are not all ready after that is given up as unfulfilled.
+        concurrency: requests that an instance works on at once; where it is set too low, capacity falls too late.
     """
 
     min: Whole = 0
@@ -181,6 +182,7 @@ class ScalableTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale_in_suspended: bool = False
     scale_out_suspended: bool = False
     start_limit_s: Positive = 3600.0
+    concurrency: Count = 1
 
 
 class NotScaledReason(msgspec.Struct, frozen=True):
