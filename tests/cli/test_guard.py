@@ -79,6 +79,7 @@ def test_fit_chooses_promises_and_writes_beside_the_arrays(run: Run, place: Path
     told = run("fit", place / "arrays.npz", "--risk", "10%", "--ood-share", "5%")[1]
     assert all(one.detector in told for one in record.trials)
     assert record.promise.why in told
+    assert f"Why {record.detector}: {record.trials[0].why}." in told
 
 
 def test_a_promise_that_cannot_be_given_is_said_and_is_exit_code_1(run: Run, place: Path) -> None:
@@ -120,6 +121,33 @@ def test_evaluate_tells_what_the_page_shows(run: Run, guard: Path, place: Path) 
         assert number in out
         assert number in page
     assert (place / "other.html").is_file()
+
+
+def test_subgroups_are_a_column_of_ones_own(run: Run, guard: Path, place: Path) -> None:
+    rows = drawn(300, 2)
+    region, year = np.array(["north", "south", "east"])[np.arange(300) % 3], 2020 + np.arange(300) % 2
+    wrong = (region == "south") & (np.arange(300) % 2 == 0)  # labels that no classifier would guess
+    rows["labels"][wrong] = (rows["labels"][wrong] + 1) % 3
+    np.savez(place / "told.npz", **rows, region=region, year=year, amount=np.zeros(300), groups=region[::-1])
+    np.savez(place / "arrays2.npz", **drawn(600, 1), region=np.zeros(600))
+    assert run("fit", place / "arrays.npz", "--detector", "energy", "--risk", "10%", "--ood-share", "0")[0] == 0
+    words = ["evaluate", guard, "--data", place / "told.npz", "--outliers", f"far={place / 'arrays2.npz'}"]
+    code, out, _ = run(*words, "--groups", "region", "--json")
+    assert code == 0
+    found = {one.name: one for one in from_json(out, GuardEvaluation).groups if one.kind == "subgroup"}
+    assert {name: one.rows for name, one in found.items()} == {"east": 100, "north": 100, "south": 100}
+    assert {name: one.above for name, one in found.items()} == {"east": "no", "north": "no", "south": "beyond chance"}
+    out = run(*words, "--groups", "region")[1]
+    assert "WARNING: Subgroup south" in out
+    assert "beyond what chance explains" in out
+    assert "subgroup" in out
+    out = run(*words, "--groups", "year", "--json")[1]
+    assert {one.name for one in from_json(out, GuardEvaluation).groups if one.kind == "subgroup"} == {"2020", "2021"}
+    for column in ("amount", "district"):
+        code, _, err = run(*words, "--groups", column)
+        assert code == 2
+        assert "--groups" in err
+    assert "region" in run(*words)[2]  # without --groups an array of another name is taken for a mistake
 
 
 def test_safetensors_serve_like_numpy(run: Run, guard: Path, place: Path) -> None:

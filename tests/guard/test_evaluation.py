@@ -55,6 +55,10 @@ def test_classes_and_subgroups_add_up_to_the_whole(found: GuardEvaluation) -> No
         assert accepted == pytest.approx(found.rows * found.coverage)
         errors = sum(one.rows * one.coverage * (one.risk or 0) for one in groups)
         assert errors == pytest.approx(accepted * found.risk)
+    # every group's own share of errors, and whether it keeps what was promised of all
+    assert {one.above for one in found.groups} <= {"no", "perhaps", "beyond chance"}
+    for one in found.groups:
+        assert (one.above != "no") == ((one.risk or 0) > found.guard.promise.risk)
     assert sum(found.deferred.values()) == round(found.rows * (1 - found.coverage))
     assert found.deferred["score unavailable"] == 3
 

@@ -16,12 +16,21 @@ from modelwright.records import (
     GuardEvaluation,
     GuardRecord,
     HeadRecord,
+    OutlierTrial,
     Promise,
     ReliabilityBin,
 )
-from modelwright.records.evaluation import GroupResult, OutlierResult, RiskCurve, ScoreHistogram, ShownRow
+from modelwright.records.evaluation import GroupResult, OutlierResult, RiskCurve, ScoreHistogram, ShownRow, Within
 from modelwright.report import guard_page
-from modelwright.report.guard import groups_table, outliers_table, risk_words, rows_table, trials_table
+from modelwright.report.guard import (
+    choice_words,
+    groups_table,
+    outliers_table,
+    risk_words,
+    rows_table,
+    trials_table,
+    warnings,
+)
 from modelwright.report.guard_charts import (
     MOST_CLASSES,
     classes_chart,
@@ -33,9 +42,11 @@ from modelwright.report.guard_charts import (
 replace = msgspec.structs.replace
 
 PROMISE = Promise(0.05, 0.1, 0.95, True, "11 of 400 accepted rows were errors", 400, 11)
+KINDS = (OutlierTrial("held-out", 0.84, 0.951, 0.213), OutlierTrial("between", 0.82, 0.707, 0.6))
 TRIALS = (
-    DetectorTrial("knn", {}, 0.83, (0.81, 0.85), 0.951, 0.213, 0.9, True),
-    DetectorTrial("energy", {}, 0.62, (0.6, 0.64), 0.902, 0.334, 0.1, False),
+    DetectorTrial("knn", {}, 0.83, (0.81, 0.85), 0.951, 0.213, 0.3, True, 0.012, 0.023, KINDS, "the best worst AUROC"),
+    DetectorTrial("msp", {}, 0.842, (0.83, 0.854), 0.9, 0.3, 0.7, False, 0.0, 0.0, KINDS, "a worse worst AUROC"),
+    DetectorTrial("energy", {}, 0.62, (0.6, 0.64), 0.902, 0.334, 0.0, False, 0.222, 0.051, KINDS, "less"),
 )
 GUARD = GuardRecord(
     artifact="a" * 64,
@@ -52,6 +63,15 @@ GUARD = GuardRecord(
     promise=PROMISE,
     trials=TRIALS,
 )
+
+
+def group(
+    name: str, kind: Any, rows: int, accuracy: float, coverage: float, risk: float | None, above: Any = "no"
+) -> GroupResult:
+    ends = (Within(0.613, 0.987), Within(0.614, 0.986), None if risk is None else Within(0.011, 0.321))
+    return GroupResult(name, kind, rows, accuracy, coverage, risk, *ends, 0.777, 0.0444, above)
+
+
 SHOWN = ShownRow("row-7", "bee", "ant", 0.987, 0.613, "")
 REGRETTED = ShownRow("row-9", "bee", "bee", 0.913, 2.17, "out of distribution")
 FOUND = GuardEvaluation(
@@ -80,9 +100,9 @@ FOUND = GuardEvaluation(
     ),
     outliers=(OutlierResult("spam", 40, 0.225, 0.871, 0.451),),
     groups=(
-        GroupResult("ant", "class", 50, 0.94, 0.86, 0.0233),
-        GroupResult("bee", "class", 50, 0.88, 0.74, 0.027),
-        GroupResult("night", "subgroup", 100, 0.91, 0.8, 0.025),
+        group("ant", "class", 50, 0.94, 0.86, 0.0233),
+        group("bee", "class", 50, 0.88, 0.74, 0.027),
+        group("night", "subgroup", 100, 0.91, 0.8, 0.025),
     ),
     surprising=(SHOWN,),
     regretted=(REGRETTED,),
@@ -135,7 +155,7 @@ def test_of_many_classes_those_of_which_least_is_accepted_are_drawn() -> None:
     many = replace(
         FOUND,
         histograms=tuple(ScoreHistogram(name, False, 0.0, 3.0, (1, 2, 3)) for name in names),
-        groups=tuple(GroupResult(name, "class", 6, 1.0, place / 30, 0.0) for place, name in enumerate(names)),
+        groups=tuple(group(name, "class", 6, 1.0, place / 30, 0.0) for place, name in enumerate(names)),
     )
     drawn = {series["name"] for series in classes_chart(many).option["series"] if "name" in series}
     assert drawn == set(names[:MOST_CLASSES])
@@ -146,9 +166,54 @@ def test_of_many_classes_those_of_which_least_is_accepted_are_drawn() -> None:
 def test_tables_are_the_records() -> None:
     assert [row[0] for row in groups_table(FOUND).rows] == ["bee", "ant"]
     assert outliers_table(FOUND).rows == (("spam", "40", "22.5%", "87.1%", "45.1%"),)
-    assert trials_table(GUARD).rows[0] == ("knn", "83.0%", "95.1%", "21.3%", "90.0%", "chosen")
+    found = trials_table(GUARD)
+    assert found.headings[4:6] == (">AUROC, held-out", ">AUROC, between")
+    assert found.rows[0] == ("knn", "83.0%", "1.2% ± 2.3%", "30.0%", "95.1%", "70.7%", "chosen")
+    assert [row[-1] for row in found.rows] == ["chosen", "as good", ""]
     assert "reason" not in rows_table(FOUND.surprising).headings
     assert rows_table(FOUND.regretted).rows[0][-1] == "out of distribution"
+
+
+def test_the_page_says_why_this_detector_and_why_no_other() -> None:
+    assert choice_words(GUARD) == "Why knn: the best worst AUROC."
+    assert choice_words(replace(GUARD, trials=())) == ""
+    page = guard_page(FOUND)
+    for told in ("Why knn: the best worst AUROC.", "msp: a worse worst AUROC", "energy: less"):
+        assert told in page
+
+
+def test_a_group_is_told_with_its_intervals_and_its_calibration() -> None:
+    data = groups_table(FOUND, "subgroup")
+    assert data.rows == (
+        *[("night", "100", "91.0%", "77.7%", "4.4%", "20.0%", "80.0% (61.4% to 98.6%)", "2.5% (1.1% to 32.1%)")],
+    )
+    none = replace(FOUND, groups=(group("dawn", "subgroup", 4, 1.0, 0.0, None),))
+    assert groups_table(none, "subgroup").rows[0][-1] == "-"
+
+
+def test_readers_are_warned_of_groups_with_more_errors_than_was_promised() -> None:
+    groups = (
+        group("ant", "class", 50, 0.9, 0.8, 0.1, "perhaps"),
+        group("bee", "class", 50, 0.5, 0.8, 0.5, "beyond chance"),
+        group("day", "subgroup", 60, 0.9, 0.5, 0.1, "perhaps"),
+        group("night", "subgroup", 40, 0.5, 0.75, 0.4, "beyond chance"),
+        group("noon", "subgroup", 40, 0.5, 0.75, 0.01),
+    )
+    found = replace(FOUND, groups=groups)
+    bee, day, night = warnings(found)
+    assert bee.startswith("Class bee: 20 of 40 accepted are errors, 50.0%, where at most 5.0% were promised of all;")
+    assert day.startswith("Subgroup day: 3 of 30")
+    assert "which chance may explain" in day
+    assert night.startswith("Subgroup night: 12 of 30")
+    assert "beyond what chance explains" in night
+    assert [row[-1] for row in groups_table(found, "subgroup").rows] == ["more", "more, beyond chance", ""]
+    page = guard_page(found)
+    for told in (bee, day, night, "Above the promise"):
+        assert html.escape(told) in page
+    asked = replace(GUARD, promise=replace(PROMISE, holds=False))
+    assert "were asked for of all" in warnings(replace(found, guard=asked))[0]
+    assert warnings(FOUND) == ()
+    assert "Above the promise" not in guard_page(FOUND)
 
 
 def test_a_promise_that_is_not_given_is_not_told_as_one() -> None:

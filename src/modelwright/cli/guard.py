@@ -22,7 +22,14 @@ from modelwright.guard.profile import RECORD
 from modelwright.guard.rows import rows_of
 from modelwright.records import GuardPlan, ReviewRules, convert
 from modelwright.report import guard_page
-from modelwright.report.guard import groups_table, outliers_table, risk_words, trials_table
+from modelwright.report.guard import (
+    choice_words,
+    groups_table,
+    outliers_table,
+    risk_words,
+    trials_table,
+    warnings,
+)
 from modelwright.report.markup import Data
 from modelwright.report.quantity import percent, significant
 
@@ -78,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_guarded(add)
     _add_data(add, "the rows (default: the test split of what the model was trained on)")
     add("--outliers", action="append", default=[], metavar="NAME=DATA", help="a set of outliers; repeat for more")
+    add(
+        "--groups",
+        default="",
+        metavar="COLUMN",
+        help="array of the file that names each row's subgroup (default: groups)",
+    )
     add("--html", type=Path, metavar="FILE", help="where the page goes (default: GUARD.html)")
 
     review_arguments(action("review", review, "look at what was deferred, in the terminal or a browser"))
@@ -121,6 +134,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         if record.trials:
             show_table(trials_table(record))
             print()
+            print(choice_words(record))
         print(risk_words(record))
     print(f"wrote {target}", file=sys.stderr)
     return 0 if record.promise is None or record.promise.holds else 1
@@ -201,13 +215,13 @@ Reads = Callable[[str, str], Given]
 
 def _loaded(arguments: argparse.Namespace) -> tuple[GuardProfile, Path, Reads]:
     """The profile, where it is, and what reads (data, split) for it."""
-    model = Path(arguments.model)
+    model, groups = Path(arguments.model), getattr(arguments, "groups", "")
     if (model / RECORD).is_file():
         if arguments.guard:
             raise SettingError(
                 "MODEL is a guard already", where="--guard", way_out="Name the artifact, or leave it out."
             )
-        return load(model, ""), model, _read_arrays
+        return load(model, ""), model, lambda word, split: _read_arrays(word, groups)
     if is_file_of_arrays(arguments.model):
         way_out = f"Name its guard, such as {_beside(arguments.model)}."
         raise SettingError("of a model that lives elsewhere only the guard is here", where="MODEL",
@@ -217,14 +231,14 @@ def _loaded(arguments: argparse.Namespace) -> tuple[GuardProfile, Path, Reads]:
     made = artifact(model)
     folder = arguments.guard or _beside(arguments.model)
     profile = load(folder, made.digest)
-    return profile, folder, lambda word, split: made.given(word, split, arguments.rows, arguments.seed)
+    return profile, folder, lambda word, split: made.given(word, split, arguments.rows, arguments.seed, groups)
 
 
-def _read_arrays(word: str, split: str) -> Given:
+def _read_arrays(word: str, groups: str) -> Given:
     if not is_file_of_arrays(word):
         rule = "the data of a model that lives elsewhere must be a file of arrays"
         raise SettingError(rule, where="--data", value=word, way_out="Give features and logits in an .npz file.")
-    return given_rows(arrays(Path(word)), word)
+    return given_rows(arrays(Path(word), groups), word)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -272,6 +286,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     page = arguments.html or folder.with_name(f"{folder.resolve().name}.html")
     check_page(page)
     given = reads(arguments.data, "test")
+    if arguments.groups and not (is_file_of_arrays(arguments.data) and given.sample.groups):
+        rule = "the rows must be in a file of arrays with this column, of text or whole numbers, one a row"
+        raise SettingError(rule, where="--groups", value=arguments.groups, way_out="Add it to the .npz file.")
     outliers = {}
     for word in arguments.outliers:
         name, _, data = word.partition("=")
@@ -285,17 +302,20 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(found)
         return 0
-    show_table(groups_table(found))
-    if found.outliers:
+    for kind in dict.fromkeys(one.kind for one in found.groups):
+        show_table(groups_table(found, kind))
         print()
+    if found.outliers:
         show_table(outliers_table(found))
-    print()
+        print()
     risk = "-" if found.risk is None else percent(found.risk)
     print(f"Accepted: {percent(found.coverage)} of {found.rows} rows, of which {risk} are errors.")
     if found.mixed_share:
         risk = "-" if found.mixed_risk is None else percent(found.mixed_risk)
         print(f"With {percent(found.mixed_share)} outliers: {percent(found.mixed_coverage)} accepted, {risk} errors.")
     print(risk_words(found.guard))
+    for sentence in warnings(found):
+        print(f"WARNING: {sentence}")
     return 0
 
 

@@ -45,8 +45,12 @@ def is_file_of_arrays(word: str) -> bool:
     return word.endswith(SUFFIXES)
 
 
-def arrays(path: Path) -> dict[str, NDArray[Any]]:
+def arrays(path: Path, groups: str = "") -> dict[str, NDArray[Any]]:
     """The arrays of a file by name; that of an .npy file is "inputs". Nothing in a file is run.
+
+    Args:
+        path: of the file.
+        groups: a column of the user's own, which becomes the array "groups" where it is; other columns are passed over.
 
     Raises:
         SettingError: there is no such file.
@@ -65,11 +69,22 @@ def arrays(path: Path) -> dict[str, NDArray[Any]]:
     except (ValueError, EOFError, BadZipFile, SafetensorError, AttributeError, TypeError, KeyError) as failure:
         rule = f"the file must hold plain arrays, whole ({failure})"
         raise RecordError(rule, where=str(path), way_out=_ADVICE) from failure
+    if groups:
+        found = _with_groups(found, groups)
     for name, array in found.items():
         if array.dtype.kind not in _KINDS.get(name, ""):
             rule = f"an array must be {', '.join(NAMES[:-1])} or {NAMES[-1]}, of numbers or of text as fits"
             raise RecordError(rule, where=str(path), value=(name, str(array.dtype)), way_out=_ADVICE)
     return found
+
+
+def _with_groups(found: Mapping[str, NDArray[Any]], column: str) -> dict[str, NDArray[Any]]:
+    """The arrays with "groups" out of a column of text or whole numbers, and without the user's other columns."""
+    known = {name: array for name, array in found.items() if name in NAMES or array.ndim != 1}
+    known.pop("groups", None)
+    if column in found and found[column].ndim == 1 and found[column].dtype.kind in "Ubiu":
+        known["groups"] = found[column].astype(str)
+    return known
 
 
 def given_rows(found: Mapping[str, NDArray[Any]], where: str) -> Given:

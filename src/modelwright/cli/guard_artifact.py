@@ -68,8 +68,8 @@ class Artifact:
         order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:most]
         return self._given(split.batches(torch.split(order.sort().values, _BATCH)), {})
 
-    def given(self, word: str, split: str, most: int, seed: int) -> Given:
-        """Rows of a file of arrays, or of one split of a data set.
+    def given(self, word: str, split: str, most: int, seed: int, groups: str = "") -> Given:
+        """Rows of a file of arrays, whose column `groups` names subgroups, or of one split of a data set.
 
         Raises:
             SettingError: the file holds neither inputs nor features, or a data set is refused.
@@ -77,7 +77,7 @@ class Artifact:
         """
         if not is_file_of_arrays(word):
             return self.split(getattr(self.data(word, seed), split), most, seed)
-        found = arrays(Path(word))
+        found = arrays(Path(word), groups)
         if "inputs" not in found:
             return given_rows(found, word)
         inputs = torch.from_numpy(np.ascontiguousarray(found["inputs"]))

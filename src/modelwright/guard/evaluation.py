@@ -14,8 +14,9 @@ from modelwright.guard.decisions import Decisions
 from modelwright.guard.metrics import auroc, fpr95, risk_coverage
 from modelwright.guard.profile import GuardProfile
 from modelwright.guard.rows import Array, Flags, Floats, Labels
+from modelwright.guard.subgroups import group_results
 from modelwright.records import GuardEvaluation
-from modelwright.records.evaluation import GroupResult, OutlierResult, RiskCurve, ScoreHistogram, ShownRow
+from modelwright.records.evaluation import OutlierResult, RiskCurve, ScoreHistogram, ShownRow
 
 _POINTS = 200
 _BINS = 40
@@ -84,9 +85,10 @@ def evaluate(
             raise SettingError("a set of outliers must have rows", where=name, value=0)
     wrong = found.label != truth
     promise = profile.record.promise
+    promised = promise.risk if promise else None
     share = ((promise.ood_share if promise else 0.0) or _SHARE) if others else 0.0
     mixture = _mixture(found, wrong, others, share)
-    names = profile.record.classes
+    names, subgroups = profile.record.classes, sorted(set(sample.groups))
     probability = probabilities(profile.logits(sample.features, sample.logits), profile.record.temperature)
     known = np.isfinite(found.probability)
     mixed_coverage, mixed_risk = _accepted(mixture.accepted, mixture.wrong, mixture.weight)
@@ -109,8 +111,8 @@ def evaluate(
         histograms=_histograms(found, truth, names, others),
         outliers=tuple(_outliers(name, found, decided) for name, decided in others.items()),
         groups=(
-            *_groups(found, wrong, np.array(names, object)[truth], "class", names),
-            *_subgroups(found, wrong, sample),
+            *group_results(found, wrong, np.array(names, object)[truth], "class", names, promised),
+            *group_results(found, wrong, np.array(sample.groups, object), "subgroup", subgroups, promised),
         ),
         surprising=_surprising(profile, (sample, found, truth), outliers or {}, others),
         regretted=_rows(
@@ -215,27 +217,6 @@ def _outliers(name: str, found: Decisions, decided: Decisions) -> OutlierResult:
     score = np.concatenate([found.score, decided.score])
     accepted = float(decided.accepted.mean())
     return OutlierResult(name, len(decided), accepted, auroc(outlier, score), fpr95(outlier, score))
-
-
-def _subgroups(found: Decisions, wrong: Flags, sample: Sample) -> tuple[GroupResult, ...]:
-    if not sample.groups:
-        return ()
-    return _groups(found, wrong, np.array(sample.groups, object), "subgroup", sorted(set(sample.groups)))
-
-
-def _groups(
-    found: Decisions, wrong: Flags, group: NDArray[Any], kind: Any, names: Sequence[str]
-) -> tuple[GroupResult, ...]:
-    results = []
-    for name in names:
-        inside = group == name
-        if inside.any():
-            accuracy, (coverage, risk) = (
-                float(1 - wrong[inside].mean()),
-                _accepted(found.accepted[inside], wrong[inside]),
-            )
-            results.append(GroupResult(name, kind, int(inside.sum()), accuracy, coverage, risk))
-    return tuple(results)
 
 
 def _surprising(

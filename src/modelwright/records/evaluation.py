@@ -9,6 +9,9 @@ from modelwright.records.platform import Count
 from modelwright.records.recipe import Share, Whole
 from modelwright.records.space import Word
 
+Above = Literal["no", "perhaps", "beyond chance"]
+"""Whether a risk is above what was promised: seen to be so, or more than chance explains."""
+
 
 class RiskCurve(msgspec.Struct, frozen=True):
     """What is accepted as a threshold rises, and how much of that is wrong.
@@ -59,6 +62,17 @@ class OutlierResult(msgspec.Struct, frozen=True):
     fpr95: Share
 
 
+class Within(msgspec.Struct, frozen=True):
+    """An interval that holds a share 95 % of the time or more, as far as so many rows can tell.
+
+    Attributes:
+        low, high: its ends.
+    """
+
+    low: Share
+    high: Share
+
+
 class GroupResult(msgspec.Struct, frozen=True):
     """What the guard did with the rows of one class, or of one subgroup.
 
@@ -67,8 +81,12 @@ class GroupResult(msgspec.Struct, frozen=True):
         kind: which of the two.
         rows: in it.
         accuracy: share of all of them that the classifier is right about.
-        coverage: share accepted.
+        coverage: share accepted; the others were deferred.
         risk: share of errors among the accepted; None where none was.
+        accuracy_within, coverage_within, risk_within: where these may lie.
+        probability: mean calibrated probability of its predictions, which should be the accuracy; None for none.
+        ece: expected calibration error of these.
+        above: whether the risk is above what was promised of all, and whether chance explains it.
     """
 
     name: Word
@@ -77,6 +95,12 @@ class GroupResult(msgspec.Struct, frozen=True):
     accuracy: Share
     coverage: Share
     risk: Share | None
+    accuracy_within: Within
+    coverage_within: Within
+    risk_within: Within | None
+    probability: Share | None
+    ece: Share
+    above: Above
 
 
 class ShownRow(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from modelwright.records import GuardEvaluation, GuardRecord
-from modelwright.records.evaluation import GroupResult, ShownRow
+from modelwright.records.evaluation import GroupResult, ShownRow, Within
 from modelwright.report.guard_charts import classes_chart, outliers_chart, reliability_chart, risk_chart
 from modelwright.report.markup import Data, bullets, details, figure, grid, paragraph, section, table
 from modelwright.report.page import page
@@ -17,9 +17,18 @@ _METHOD = (
     "the score alone, FPR95 being the share of outliers accepted at the threshold that accepts 95 % of familiar rows."
 )
 _TRIALS = (
-    "Whole classes were held out in rotation and stood in for outliers. Coverage is the share of the traffic accepted "
-    "at the risk and share of outliers asked for; surety is how often a bootstrap over the rotations ranks it first."
+    "Outliers were made of one's own rows: whole classes, held out in rotation; rows between two classes; rows of "
+    "shuffled features. Rightly accepted is the share of the traffic, at the risk and share of outliers asked for; "
+    "behind is how much less that is than the most, with its standard error; surety is how often a bootstrap over "
+    "rotations and kinds ranks it first. Among those behind by no more than the error, the best worst AUROC decides."
 )
+_GROUPS = (
+    "Shares have their 95 % intervals (Clopper and Pearson). The mean probability should be the accuracy. A promise is "
+    "of all rows together, outliers among them; what is told here is of familiar rows."
+)
+_ABOVE = "A promise is of all rows together, not of each group. In these, more of what was accepted is wrong."
+PERHAPS = ("perhaps", "subgroup")
+"""Above the promise, though chance may explain it: of whom a reader hears even so."""
 
 
 def guard_page(found: GuardEvaluation, *, made_by: str = "") -> str:
@@ -53,19 +62,28 @@ def risk_words(guard: GuardRecord) -> str:
 
 
 def trials_table(guard: GuardRecord) -> Data:
-    """A row a detector among which it was chosen, the best first."""
-    headings = ("detector", ">coverage", ">AUROC", ">FPR95", ">surety", "")
+    """A row a detector among which it was chosen, that one first."""
+    kinds = [one.kind for one in guard.trials[0].kinds] if guard.trials else []
+    headings = ("detector", ">rightly accepted", ">behind", ">surety", *(f">AUROC, {kind}" for kind in kinds), "")
     return Data(
         headings,
         tuple(
             (
                 one.detector,
-                *(percent(value) for value in (one.coverage, one.auroc, one.fpr95, one.confidence)),
-                "chosen" if one.chosen else "",
+                percent(one.coverage),
+                f"{percent(one.behind)} ± {percent(one.error)}",
+                percent(one.confidence),
+                *(percent(kind.auroc) for kind in one.kinds),
+                "chosen" if one.chosen else "as good" if one.near else "",
             )
             for one in guard.trials
         ),
     )
+
+
+def choice_words(guard: GuardRecord) -> str:
+    """Why this detector, in one sentence; "" where it was named."""
+    return "".join(f"Why {one.detector}: {one.why}." for one in guard.trials if one.chosen)
 
 
 def outliers_table(found: GuardEvaluation) -> Data:
@@ -82,7 +100,31 @@ def outliers_table(found: GuardEvaluation) -> Data:
 def groups_table(found: GuardEvaluation, kind: str = "class") -> Data:
     """A row a class, or a subgroup; the least accepted first."""
     groups = sorted((one for one in found.groups if one.kind == kind), key=lambda one: one.coverage)
-    return Data((kind, ">rows", ">accuracy of all", ">accepted", ">errors among them"), tuple(map(_group, groups)))
+    headings = (
+        *(kind, ">rows", ">accuracy of all", ">mean probability", ">ECE"),
+        *(">deferred", ">accepted", ">errors among them"),
+    )
+    marked = any(one.above != "no" for one in groups)
+    return Data((*headings, "than promised") if marked else headings, tuple(_group(one, marked) for one in groups))
+
+
+def warnings(found: GuardEvaluation) -> tuple[str, ...]:
+    """A sentence for each subgroup, and class, in which more was wrong than was promised of all.
+
+    Of classes, which can be many, only for those in which chance does not explain it.
+    """
+    promise = found.guard.promise
+    said = []
+    for one in found.groups:
+        if promise and one.risk is not None and (one.above == "beyond chance" or (one.above, one.kind) == PERHAPS):
+            word = "promised" if promise.holds else "asked for"
+            chance = "which chance may explain" if one.above == "perhaps" else "beyond what chance explains"
+            accepted = round(one.rows * one.coverage)
+            said.append(
+                f"{one.kind.capitalize()} {one.name}: {round(one.risk * accepted)} of {accepted} accepted are errors, "
+                f"{percent(one.risk)}, where at most {percent(promise.risk)} were {word} of all; {chance}."
+            )
+    return tuple(said)
 
 
 def rows_table(rows: Sequence[ShownRow]) -> Data:
@@ -103,9 +145,21 @@ def rows_table(rows: Sequence[ShownRow]) -> Data:
     return Data(headings[:width], tuple(row[:width] for row in cells))
 
 
-def _group(one: GroupResult) -> tuple[str, ...]:
-    risk = "-" if one.risk is None else percent(one.risk)
-    return one.name, str(one.rows), percent(one.accuracy), percent(one.coverage), risk
+def _group(one: GroupResult, marked: bool) -> tuple[str, ...]:
+    shares = (one.accuracy, one.probability, one.ece, 1 - one.coverage)
+    mark = {"no": "", "perhaps": "more", "beyond chance": "more, beyond chance"}[one.above]
+    return (
+        one.name,
+        str(one.rows),
+        *("-" if share is None else percent(share) for share in shares),
+        _within(one.coverage, one.coverage_within),
+        _within(one.risk, one.risk_within),
+        *([mark] if marked else []),
+    )
+
+
+def _within(share: float | None, ends: Within | None) -> str:
+    return "-" if share is None or ends is None else f"{percent(share)} ({percent(ends.low)} to {percent(ends.high)})"
 
 
 def _promise(found: GuardEvaluation) -> str:
@@ -147,18 +201,22 @@ def _looks(found: GuardEvaluation) -> str:
 
 def _groups(found: GuardEvaluation) -> str:
     parts = [("By class", groups_table(found)), ("By subgroup", groups_table(found, "subgroup"))]
-    shown = ""
+    said = warnings(found)
+    shown = section("Above the promise", bullets(said), intro=_ABOVE) if said else ""
     for title, data in parts:
         if data.rows:
             many_rows = len(data.rows) > MOST_ROWS
-            shown += section(title, details(f"All {len(data.rows)}", table(data)) if many_rows else table(data))
+            body = details(f"All {len(data.rows)}", table(data)) if many_rows else table(data)
+            shown += section(title, body, intro=_GROUPS)
     return shown
 
 
 def _choice(guard: GuardRecord) -> str:
     if not guard.trials:
         return ""
-    return section("How the detector was chosen", table(trials_table(guard)), intro=_TRIALS)
+    others = [f"{one.detector}: {one.why}" for one in guard.trials if not one.chosen]
+    shown = (paragraph(choice_words(guard)), table(trials_table(guard)), details("Why not the others", bullets(others)))
+    return section("How the detector was chosen", *shown, intro=_TRIALS)
 
 
 def _origin(found: GuardEvaluation) -> str:
