@@ -12,7 +12,8 @@
     ├── TrainingError            a training that went astray: its loss is no finite number
     ├── ExportError              a network that cannot be written in a format, or gives other outputs from it
     └── StoreError               a journal that cannot be read, or cannot take an entry
-        └── ConflictError        another process appended first: read again, decide again
+        ├── ConflictError        another process appended first: read again, decide again
+        └── BusyError            it has more to do than it can take in now: wait, then try again
 
 Each says where, the rule, the value and the way out. Exit codes and HTTP codes belong to the faces.
 """
@@ -95,6 +96,10 @@ class StoreError(ModelwrightError):
 
 class ConflictError(StoreError):
     """An entry that was not appended because another process had appended first: read again, decide again."""
+
+
+class BusyError(StoreError):
+    """A change that was not taken in because too many wait already; nothing of it was done: wait, then try again."""
 
 
 class TrainingError(ModelwrightError):

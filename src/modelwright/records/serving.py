@@ -20,7 +20,7 @@ FINISHED: tuple[RequestState, ...] = ("completed", "failed", "dead", "expired", 
 Label = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63)]
 """A name of a model, a configuration, an endpoint or a variant, as SageMaker allows them."""
 
-InferenceId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+InferenceId = Annotated[str, msgspec.Meta(pattern=r"^[ -~]+$", max_length=64)]
 Address = Annotated[str, msgspec.Meta(max_length=2048)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 Details = dict[str, Any]
@@ -239,8 +239,9 @@ class RequestRecord(msgspec.Struct, frozen=True):
         invocation: what was asked.
         state: queued, running, or how it ended.
         attempts: how many were begun, less those given back.
-        token: rises with every claim and every end of one; only who knows the present one may finish the request.
+        token: rises with every claim; only who knows that of the last one may finish the request.
         interruptions: how often it lost its server.
+        duplicates: how often an attempt came with an answer when it was not the request's any more, and was refused.
         variant, instance: which work or worked on it; "" before the first.
         server: number of the server's run that holds the lease; None for none.
         reason: why it failed, died, expired or was cancelled, or lost its last attempt.
@@ -254,6 +255,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     attempts: int
     token: int
     interruptions: int
+    duplicates: int
     variant: str
     instance: str
     server: int | None

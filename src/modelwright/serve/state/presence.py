@@ -1,0 +1,120 @@
+"""How the other servers know that one is alive: a lock that the system itself lets go when its process ends.
+
+So a server that was killed is known as such at once, and nobody waits for its leases to run out.
+"""
+
+import fcntl
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import final
+
+from sqlalchemy import Connection, Engine, exc, text
+
+from modelwright.errors import StoreError
+
+_ADVISORY = int.from_bytes(b"MWSV") & 0x7FFFFFFF
+"""First half of the keys of PostgreSQL's advisory locks; the second one is the number of the server's run."""
+
+
+class Presence(ABC):
+    """A sign of life that outlives no process."""
+
+    @abstractmethod
+    def hold(self, server: int) -> None:
+        """Show that this run of a server is alive, from now until `release` or the end of the process."""
+
+    @abstractmethod
+    def alive(self, connection: Connection, server: int) -> bool:
+        """Whether another run is; if it is not, it cannot seem alive again before this transaction ends."""
+
+    @abstractmethod
+    def lost(self) -> bool:
+        """Whether the sign was lost, so that others may have taken this one for dead."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Take the sign back."""
+
+
+@final
+class FileLock(Presence):
+    """For a file that one server has to itself.
+
+    Args:
+        path: the lock's own file, beside the database; it stays there.
+
+    Raises:
+        StoreError: another server has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as failure:
+            way_out = "Make the folder, change its permissions, or name another file."
+            rule = f"the database and its folder must be there and writable ({failure.strerror})"
+            raise StoreError(rule, where=str(path), way_out=way_out) from failure
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as failure:
+            os.close(self._file)
+            way_out = "Stop the other one, name another folder, or let both share a PostgreSQL database."
+            rule = "one server at a time may have a SQLite database, and another one has it"
+            raise StoreError(rule, where=str(path), way_out=way_out) from failure
+
+    def hold(self, server: int) -> None:
+        """Nothing more is needed than the lock."""
+
+    def alive(self, connection: Connection, server: int) -> bool:
+        """No other run can be."""
+        return False
+
+    def lost(self) -> bool:
+        """A file's lock is not lost."""
+        return False
+
+    def release(self) -> None:
+        """Let the next server in."""
+        os.close(self._file)
+
+
+@final
+class AdvisoryLock(Presence):
+    """For a PostgreSQL database that servers share: a lock of the session, which ends with its connection.
+
+    Args:
+        engine: where the connection comes from, which is kept for the lock alone.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._connection: Connection | None = None
+
+    def hold(self, server: int) -> None:
+        """Take the lock of this run, on a connection of its own."""
+        self.release()
+        self._connection = self._engine.connect()
+        self._connection.execute(text("SELECT pg_advisory_lock(:kind, :server)"), {"kind": _ADVISORY, "server": server})
+
+    def alive(self, connection: Connection, server: int) -> bool:
+        """Whether somebody has that run's lock."""
+        ask = text("SELECT pg_try_advisory_xact_lock(:kind, :server)")
+        return not connection.execute(ask, {"kind": _ADVISORY, "server": server}).scalar_one()
+
+    def lost(self) -> bool:
+        """Whether the connection broke off."""
+        if self._connection is None:
+            return True
+        try:
+            self._connection.execute(text("SELECT 1"))
+        except exc.DBAPIError:
+            return True
+        return False
+
+    def release(self) -> None:
+        """Close the connection, and the lock with it."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.invalidate()  # closed and not given back to the pool, which would keep the session and its lock
+            connection.close()
