@@ -2,9 +2,12 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 import modelwright
 from modelwright import errors
 from modelwright.cli import COMMANDS
+from modelwright.cli import main as cli_main
 from modelwright.cli.main import main
 
 Act = Callable[[argparse.Namespace], int]
@@ -94,6 +98,31 @@ def test_a_missing_extra_is_named(command: Callable[[Act], None], capsys: pytest
     command(raising(ModuleNotFoundError("No module named 'torch'", name="torch")))
     main(["act"])
     assert "pip install 'modelwright[networks]'" in capsys.readouterr().err
+
+
+def test_of_the_extras_that_bring_it_the_commands_own_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacking(name: str, *_: str) -> int:
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
+
+    monkeypatch.setattr(cli_main, "_command", lacking)
+    for command, extra in (("guard", "guard"), ("quantize", "quantize"), ("explain", "search")):
+        main([command])
+        assert f"pip install 'modelwright[{extra}]'" in capsys.readouterr().err
+
+
+def test_extras_bring_what_is_said_of_them() -> None:
+    """threadpoolctl comes with scikit-learn."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    brought = {
+        extra: {re.match(r"[\w-]+", one)[0] for one in wants}
+        for extra, wants in project["project"]["optional-dependencies"].items()
+    }
+    called = {"PIL": "pillow", "sklearn": "scikit-learn", "threadpoolctl": "scikit-learn"}
+    for module, extras in cli_main.EXTRAS.items():
+        for extra in extras:
+            assert called.get(module, module) in brought[extra], (module, extra)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), ModuleNotFoundError("No module named 'x'", name="x")])

@@ -33,17 +33,16 @@ EXIT_CODES: tuple[tuple[type[ModelwrightError], int], ...] = (
 INTERRUPTED = 130
 READER_GONE = 141
 
-EXTRAS = {
-    "openvino": "openvino",
-    "ray": "ray",
-    "torch": "networks",
-    "torchao": "quantize",
-    **dict.fromkeys(("jinja2", "starlette", "uvicorn"), "web"),
-} | dict.fromkeys(
-    ("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl"),
-    "search",
-)
-"""Which extra of this distribution brings a module that is imported from outside."""
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "openvino": ("openvino",),
+    "ray": ("ray",),
+    "torch": ("networks", "search", "quantize", "guard"),
+    "torchao": ("quantize",),
+    **dict.fromkeys(("jinja2", "starlette", "uvicorn"), ("web",)),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow"), ("search", "quantize")),
+    **dict.fromkeys(("safetensors", "scipy", "sklearn", "threadpoolctl"), ("search", "quantize", "guard")),
+}
+"""Which extras of this distribution bring a module from outside; the command's own is told, if it does."""
 
 BY_ITSELF = ("datasets", "optuna", "pymoo")
 """What no extra brings: other libraries that are only asked for by name."""
@@ -77,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after `modelwright`; by default those that this process was started with.
     """
+    words = sys.argv[1:] if argv is None else argv
     try:
-        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        code = _dispatch(words)
         sys.stdout.flush()
         return code
     except ModelwrightError as error:
@@ -88,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _refuse(f"{error.name} is needed here. Install it with pip install {error.name}.")
         if error.name not in EXTRAS:
             raise
-        return _refuse(f"{error.name} is needed here. Install it with pip install 'modelwright[{EXTRAS[error.name]}]'.")
+        extras = EXTRAS[error.name]
+        extra = next((word for word in words[:1] if word in extras), extras[0])
+        return _refuse(f"{error.name} is needed here. Install it with pip install 'modelwright[{extra}]'.")
     except BrokenPipeError:  # the reader of a pipe has left: go silently, and let Python's last flush reach nobody
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
