@@ -30,7 +30,7 @@ from modelwright.networks.measuring.machine import describe
 from modelwright.quantize.allocate import allocate, front
 from modelwright.quantize.candidates import Tried, Workshop
 from modelwright.quantize.graph import capture, layers
-from modelwright.quantize.groups import groups
+from modelwright.quantize.groups import groups, most_sensitive
 from modelwright.quantize.judging import Judge, Samples
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
 from modelwright.quantize.run import targets
@@ -111,9 +111,9 @@ class Case:
                 recipe = msgspec.structs.replace(self.recipe, layers=left, floats=kind)
                 self.add(f"without {len(left)} {kind}", recipe, lambda recipe=recipe: self.part(whole, recipe))
 
-    def mixes(self, whole: Prepared) -> None:
+    def mixes(self, whole: Prepared, alone: tuple[Sensitivity, ...]) -> None:
         """The allocator's front."""
-        sets = {one.name: one.layers for one in groups(whole.layers)}
+        sets = {one.name: one.layers for one in groups(whole.layers, apart=most_sensitive(alone))}
         nodes = {one.name: one.node for one in whole.layers}
         told = sensitivities(self.prepared(share=False), self.shop.judge, sets.values())
         stand = Stand(self.shop, self.inputs[:1], "int8 rest fp32")
@@ -223,7 +223,7 @@ def main() -> None:
                 for one in alone
             ]
             case.skipping(whole, alone)
-            case.mixes(whole)
+            case.mixes(whole, alone)
             write("mixes", device, case.rows(device))
             write("sensitivity", device, seconds)
 

@@ -34,11 +34,20 @@ def test_above_the_most_the_stages_are_not_told_apart() -> None:
     assert [one.name for one in groups(layers, most=4)] == ["stages.*.*.conv"]
 
 
+def test_a_layer_that_stands_apart_is_a_group_and_the_others_stay_together() -> None:
+    layers = named("stages.0.0.first", "stages.0.1.first", "stages.0.2.first")
+    found = {one.name: one.layers for one in groups(layers, apart=["stages.0.1.first"])}
+    assert found == {
+        "stages.0.*.first": ("stages.0.0.first", "stages.0.2.first"),
+        "stages.0.1.first": ("stages.0.1.first",),
+    }
+
+
 @given(st.lists(st.from_regex(r"[ab](\.[0-3]){0,3}\.(conv|fc)", fullmatch=True), unique=True), st.integers(1, 6))
 @pytest.mark.filterwarnings("error")
 def test_every_layer_is_in_one_group_and_no_multiplication_is_lost(names: list[str], most: int) -> None:
     layers = named(*names)
-    found = groups(layers, most)
+    found = groups(layers, most, apart=names[::3])
     assert sorted(name for one in found for name in one.layers) == sorted(names)
     assert sum(one.macs for one in found) == sum(layer.macs for layer in layers)
     assert len({one.name for one in found}) == len(found)

@@ -20,7 +20,7 @@ from modelwright.quantize.allocate import allocate, front
 from modelwright.quantize.candidates import Tried, Workshop
 from modelwright.quantize.dynamic import without_dynamic
 from modelwright.quantize.graph import capture, layers, recurrent
-from modelwright.quantize.groups import groups
+from modelwright.quantize.groups import groups, most_sensitive
 from modelwright.quantize.judging import Judge
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
 from modelwright.quantize.qat import default_tuning, trained
@@ -183,7 +183,7 @@ class Flow:
     def mixes(self, recipe: Quantization) -> None:
         """Some groups of layers in whole numbers, the rest in floats: the front of whole-graph time and noise."""
         whole = self.prepared(recipe)
-        layers = {one.name: one.layers for one in groups(whole.layers)}
+        layers = {one.name: one.layers for one in groups(whole.layers, apart=most_sensitive(self.sensitivities))}
         if len(layers) < 2 or not self.time():
             return
         full = f"int8-{recipe.techniques[0] if recipe.techniques else recipe.calibration}"
