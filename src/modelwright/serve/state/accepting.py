@@ -1,7 +1,9 @@
 """A request comes in."""
 
-from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.exc import IntegrityError
+import functools
+
+from sqlalchemy import Connection, Executable, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from modelwright.errors import ConflictError, RecordError
 from modelwright.records import Invocation, RequestRecord, from_json, to_json
@@ -14,7 +16,6 @@ from modelwright.serve.state.unit import Unit
 _EARLIER = select(REQUESTS).where(
     REQUESTS.c.inference_id == bindparam("inference_id"), REQUESTS.c.endpoint == bindparam("endpoint")
 )
-_ADD = insert(REQUESTS).returning(REQUESTS)
 _TAKING = ("InService", "Updating")
 
 
@@ -31,17 +32,19 @@ def accept(unit: Unit, invocation: Invocation) -> RequestRecord:
     except UnicodeEncodeError as failure:
         raise RecordError("an invocation must be of whole characters", where=f"{invocation.endpoint}") from failure
     invocation = from_json(text, Invocation)
-    _check_endpoint(unit.connection, invocation.endpoint)
-    if earlier := _earlier(unit.connection, invocation):
-        return earlier
-    try:
-        row = unit.connection.execute(_ADD, _row(unit, invocation, text)).one()
-    except IntegrityError as failure:  # another server took it at this very moment
-        rule = "a request must come to one server at a time"
-        where = f"{invocation.endpoint}, {invocation.inference_id}"
-        raise ConflictError(rule, where=where, way_out="Make it again: it is answered with the first.") from failure
+    _check_endpoint(unit, invocation.endpoint)
+    row = unit.connection.execute(_adding(unit.connection.dialect.name), _row(unit, invocation, text)).first()
+    if row is None:
+        return _earlier(unit.connection, invocation)
     count(unit, "AcceptedRequests", endpoint_dimensions(invocation.endpoint), namespace=OURS)
     return request_of(row)
+
+
+@functools.cache
+def _adding(dialect: str) -> Executable:
+    """The statement that adds a request, unless there is one of its id, and says what it added."""
+    insert = postgresql.insert(REQUESTS) if dialect == "postgresql" else sqlite.insert(REQUESTS)
+    return insert.on_conflict_do_nothing(index_elements=["inference_id", "endpoint"]).returning(REQUESTS)
 
 
 def _row(unit: Unit, invocation: Invocation, text: str) -> dict[str, object]:
@@ -67,10 +70,10 @@ def _row(unit: Unit, invocation: Invocation, text: str) -> dict[str, object]:
     }
 
 
-def _check_endpoint(connection: Connection, name: str) -> None:
-    endpoint = endpoint_of(connection, name)
+def _check_endpoint(unit: Unit, name: str) -> None:
+    endpoint = endpoint_of(unit, name)
     if endpoint is None:
-        ENDPOINTS.get(connection, name)  # which says so
+        ENDPOINTS.get(unit.connection, name)  # which says so
     elif endpoint.settings is None:
         rule = "an endpoint must have settings for asynchronous requests to take one"
         raise RecordError(rule, where=name, way_out="Ask it for an answer at once.")
@@ -81,17 +84,14 @@ def _check_endpoint(connection: Connection, name: str) -> None:
         )
 
 
-def _earlier(connection: Connection, invocation: Invocation) -> RequestRecord | None:
-    """The request of that id that was taken before; None if there is none.
+def _earlier(connection: Connection, invocation: Invocation) -> RequestRecord:
+    """The request of that id that was taken before.
 
     Raises:
         ConflictError: it asks for something else.
     """
     key = {"inference_id": invocation.inference_id, "endpoint": invocation.endpoint}
-    row = connection.execute(_EARLIER, key).first()
-    if row is None:
-        return None
-    earlier = request_of(row)
+    earlier = request_of(connection.execute(_EARLIER, key).one())
     if earlier.invocation.asked != invocation.asked:
         where = f"{invocation.endpoint}, {invocation.inference_id}"
         rule = "requests of one inference id must be the same in all that they ask for"

@@ -123,7 +123,8 @@ def _postgresql(address: str) -> Database:
     def look(connection: Connection) -> None:
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
-    return Database(url.render_as_string(hide_password=True), writing, reading, AdvisoryLock(writing))
+    where = url.set(drivername="postgresql").render_as_string(hide_password=True)
+    return Database(where, writing, reading, AdvisoryLock(writing))
 
 
 def _check(connection: Connection, where: str) -> None:

@@ -4,11 +4,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, bindparam, select, update
 
-from modelwright.records import Answer, EndpointSettings, Notification, RequestState, Retry, to_json
+from modelwright.records import Answer, Notification, RequestState, Retry, to_json
 from modelwright.serve.state import outbox
 from modelwright.serve.state.fates import after_error, after_interruption, after_loss, wait_s
 from modelwright.serve.state.metrics import OURS, count, endpoint_dimensions
-from modelwright.serve.state.rows import clean, endpoint_of, request_of
+from modelwright.serve.state.rows import clean, endpoint_of, request_of, settings_of
 from modelwright.serve.state.schema import REQUESTS, in_state
 from modelwright.serve.state.unit import Unit
 
@@ -80,7 +80,7 @@ def fail(
         _mark(unit, number)
         return None
     _count_attempt(unit, row, answer, step)
-    retry = _settings(unit, row.endpoint).retry
+    retry = settings_of(unit, row.endpoint).retry
     state = after_error(row.attempts, retry, answer.status if answer else None) if step == "model" else "failed"
     if state == "queued":
         _again(unit, row, reason, answer, wait=_drawn_wait(unit, row, retry))
@@ -115,7 +115,7 @@ def lose(
 
 def lost(unit: Unit, row: Row[Any], reason: str, *, at_once: bool = True) -> RequestState:
     """Let a running request be tried again after an attempt without an answer, or be dead; which of the two."""
-    retry = _settings(unit, row.endpoint).retry
+    retry = settings_of(unit, row.endpoint).retry
     state = after_loss(row.attempts, retry)
     count(unit, "LostAttempts", endpoint_dimensions(row.endpoint, row.variant), namespace=OURS)
     if state == "queued":
@@ -128,7 +128,7 @@ def lost(unit: Unit, row: Row[Any], reason: str, *, at_once: bool = True) -> Req
 def interrupted(unit: Unit, row: Row[Any]) -> RequestState:
     """Let a running request whose server has ended be tried again; that was no attempt of its own."""
     reason = "its server ended"
-    state = after_interruption(row.interruptions + 1, _settings(unit, row.endpoint).retry)
+    state = after_interruption(row.interruptions + 1, settings_of(unit, row.endpoint).retry)
     if state == "queued":
         _again(unit, row, reason, None, attempts=row.attempts - 1, interruptions=row.interruptions + 1)
     else:
@@ -138,8 +138,7 @@ def interrupted(unit: Unit, row: Row[Any]) -> RequestState:
 
 def finish(unit: Unit, row: Row[Any], state: RequestState, reason: str, answer: Answer | None) -> None:
     """Bring a request to its end, with what is counted and told of it."""
-    endpoint = endpoint_of(unit.connection, row.endpoint)
-    settings = endpoint.settings if endpoint and endpoint.settings else EndpointSettings("")
+    endpoint, settings = endpoint_of(unit, row.endpoint), settings_of(unit, row.endpoint)
     invocation = request_of(row).invocation
     left_s = row.left_s if row.state == "running" else row.expires_t - unit.t
     new = {"state": state, "reason": clean(reason), "finished_at": unit.at, "keep_t": unit.t + settings.keep_s}
@@ -183,11 +182,6 @@ def _again(
     new["interruptions"] = row.interruptions if interruptions is None else interruptions
     terms = {"number": row.id, "now": unit.t} | {f"new_{name}": value for name, value in new.items()}
     unit.connection.execute(_AGAIN, terms)
-
-
-def _settings(unit: Unit, name: str) -> EndpointSettings:
-    endpoint = endpoint_of(unit.connection, name)
-    return endpoint.settings if endpoint and endpoint.settings else EndpointSettings("")
 
 
 def _drawn_wait(unit: Unit, row: Row[Any], retry: Retry) -> float:

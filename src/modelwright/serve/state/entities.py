@@ -105,6 +105,7 @@ class Kind(Generic[R]):
         row = {"kind": self.name, "name": record.name, "parent": parent, "status": status, "body": body}
         if self.find(unit.connection, record.name) is not None:
             raise self._taken(record.name)
+        unit.memo.clear()
         try:  # another server may have been first; then the database says so
             unit.connection.execute(insert(ENTITIES).values(created_at=unit.at, updated_at=unit.at, **row))
         except exc.IntegrityError as failure:
@@ -119,6 +120,7 @@ class Kind(Generic[R]):
             RecordError: it breaks a rule of its kind.
         """
         record, body = self._whole(record)
+        unit.memo.clear()
         values = {"body": body, "updated_at": unit.at} | ({} if status is None else {"status": status})
         if not unit.connection.execute(update(ENTITIES).where(self._is(record.name)).values(**values)).rowcount:
             raise self._unknown(unit.connection, record.name)
@@ -130,6 +132,7 @@ class Kind(Generic[R]):
         Raises:
             UnknownNameError: there is none of that name.
         """
+        unit.memo.clear()
         if not unit.connection.execute(delete(ENTITIES).where(self._is(name))).rowcount:
             raise self._unknown(unit.connection, name)
 

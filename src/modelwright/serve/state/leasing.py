@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 
 from modelwright.records import EndpointSettings, Invocation, Lease, from_json
-from modelwright.serve.state.rows import endpoint_of
+from modelwright.serve.state.rows import settings_of
 from modelwright.serve.state.schema import REQUESTS, in_state
 from modelwright.serve.state.unit import Unit
 
@@ -35,7 +35,7 @@ _TAKE = (
         started_at=bindparam("wall"),
         left_s=_R.expires_t - bindparam("now"),
         lease_s=bindparam("lease"),
-        lease_t=bindparam("now") + bindparam("lease"),
+        lease_t=bindparam("until"),
         timeout_t=bindparam("limit"),
         answer=None,
     )
@@ -83,8 +83,7 @@ def claim(unit: Unit, instance: str, variant: str, endpoints: Sequence[str], cou
     if len(heads) > 1:
         busy = {name: unit.connection.execute(_BUSY, {"endpoint": name}).scalar_one() for name in heads}
     taken = fair(heads, busy, count)
-    settings = {name: _settings(unit.connection, name) for name in {row.endpoint for row in taken}}
-    leases = [_lease(row, instance, settings[row.endpoint]) for row in taken]
+    leases = [_lease(row, instance, settings_of(unit, row.endpoint)) for row in taken]
     if leases:
         by = {"by_variant": variant, "by_instance": instance, "by_server": unit.server, "now": unit.t, "wall": unit.at}
         unit.connection.execute(_TAKE, [by | _terms(lease, unit.t) for lease in leases])
@@ -138,11 +137,6 @@ def give_back(unit: Unit, number: int, token: int, wait_s: float = 0.0) -> bool:
     return unit.connection.execute(_RETURN, terms).rowcount == 1
 
 
-def _settings(connection: Connection, name: str) -> EndpointSettings:
-    endpoint = endpoint_of(connection, name)
-    return endpoint.settings if endpoint and endpoint.settings else EndpointSettings("")
-
-
 def _lease(row: Row[Any], instance: str, settings: EndpointSettings) -> Lease:
     invocation = from_json(row.invocation, Invocation)
     return Lease(row.id, row.token + 1, instance, row.attempts + 1, settings.lease_s, invocation)
@@ -151,4 +145,4 @@ def _lease(row: Row[Any], instance: str, settings: EndpointSettings) -> Lease:
 def _terms(lease: Lease, now: float) -> dict[str, object]:
     """The limit is for a dispatcher that does not keep it itself, and so a lease later."""
     limit = now + lease.invocation.timeout_s + lease.lease_s
-    return {"number": lease.number, "lease": lease.lease_s, "limit": limit}
+    return {"number": lease.number, "lease": lease.lease_s, "until": now + lease.lease_s, "limit": limit}

@@ -13,13 +13,13 @@ _CLASSES = {
     "08": ("the database must be within reach", "Start it again; the service goes on by itself."),
     "28": ("the database must let this user in", "Correct the user and the password in its address."),
     "3D": ("the database must be there", "Create it (createdb NAME), or correct its address."),
-    "42": ("this user must own the service's tables", "Grant the user the right to them, or to create them."),
+    "42501": ("this user must have a right to the service's tables", "Grant it, and that to create them."),
     "53": ("the database must have room and memory for one more change", f"{KEPT} Make room, go on."),
     "57": ("the database must be running", "Start it again; the service goes on by itself."),
     "58": ("the database must be able to read and write its files", f"{KEPT} Look at its log and its disk."),
     "XX": ("the database must be whole, and is damaged", "Restore it from a backup."),
 }
-"""Of PostgreSQL's classes of errors (its documentation, appendix A): the rule and the way out."""
+"""Of PostgreSQL's errors, or classes of them (its documentation, appendix A): the rule and the way out."""
 
 
 def lesson(failure: Exception, where: str) -> StoreError:
@@ -35,7 +35,7 @@ def lesson(failure: Exception, where: str) -> StoreError:
     told = cause.args[0] if cause.args and isinstance(cause.args[0], dict) else {}
     state = str(told.get("C", "08"))  # without a code it is the line that failed
     message = told.get("M", cause)
-    rule, way_out = _CLASSES.get(state[:2], ("the database must take the change", KEPT))
+    rule, way_out = _CLASSES.get(state) or _CLASSES.get(state[:2], ("the database must take the change", KEPT))
     return StoreError(f"{rule} ({message})", where=where, way_out=way_out)
 
 

@@ -6,7 +6,7 @@ is none of ours is taken for the address of a receiver itself.
 
 from typing import Any
 
-from sqlalchemy import Row, bindparam, exists, insert, select, update
+from sqlalchemy import Row, and_, bindparam, exists, insert, or_, select, update
 
 from modelwright.records import Delivery, Retry
 from modelwright.serve.state.fates import wait_s
@@ -31,13 +31,10 @@ _earlier = OUTBOX.alias("earlier")
 _FIRST = ~exists().where(_earlier.c.line == _O.line, _earlier.c.id < _O.id, in_state(_earlier, "waiting"))
 """That no earlier message of the line is still to be delivered; one without a line follows no other."""
 
-_TOPIC = select(ENTITIES.c.name).where(ENTITIES.c.kind == "topic", ENTITIES.c.name == bindparam("topic"))
-_SUBSCRIPTIONS = (
-    select(ENTITIES.c.name)
-    .where(ENTITIES.c.kind == "subscription", ENTITIES.c.parent == bindparam("topic"))
-    .where(ENTITIES.c.status == CONFIRMED)
-    .order_by(ENTITIES.c.name)
-)
+_E = ENTITIES.c
+_TOPIC = and_(_E.kind == "topic", _E.name == bindparam("topic"))
+_SUBSCRIPTION = and_(_E.kind == "subscription", _E.parent == bindparam("topic"), _E.status == CONFIRMED)
+_RECEIVERS = select(_E.kind, _E.name).where(or_(_TOPIC, _SUBSCRIPTION)).order_by(_E.name)
 _DUE = (
     select(OUTBOX)
     .where(_WAITING, _O.due_t <= bindparam("now"), _FIRST)
@@ -65,12 +62,9 @@ def publish(unit: Unit, topic: str, body: str, line: str = "", request: int | No
     Returns:
         Numbers of the messages, one a receiver; none where a topic has no subscriptions.
     """
-    receivers = list(unit.connection.execute(_SUBSCRIPTIONS, {"topic": topic}).scalars())
-    if not receivers and unit.connection.execute(_TOPIC, {"topic": topic}).first() is None:
-        receivers = [topic]
     every: dict[str, object] = {"topic": topic, "body": body, "request": request, "state": "waiting", "attempts": 0}
     every |= {"reason": "", "due_t": unit.t, "published_at": unit.at}
-    rows = [every | {"receiver": name, "line": f"{line} {name}" if line else None} for name in receivers]
+    rows = [every | {"receiver": name, "line": f"{line} {name}" if line else None} for name in _receivers(unit, topic)]
     return [unit.connection.execute(_ADD, row).scalar_one() for row in rows]
 
 
@@ -143,6 +137,17 @@ def release(unit: Unit, server: int) -> None:
     """Let what a server that has ended was delivering be due at once."""
     of_server = update(OUTBOX).where(_WAITING, _O.server == server)
     unit.connection.execute(of_server.values(server=None, due_t=unit.t))
+
+
+def _receivers(unit: Unit, topic: str) -> list[str]:
+    """Names of a topic's confirmed subscriptions; the topic itself where it is none of ours."""
+    key = ("topic", topic)
+    if key not in unit.memo:
+        found = unit.connection.execute(_RECEIVERS, {"topic": topic}).all()
+        names = [row.name for row in found if row.kind == "subscription"]
+        unit.memo[key] = names if found else [topic]
+    receivers: list[str] = unit.memo[key]
+    return receivers
 
 
 def _settle(unit: Unit, number: int, state: str, reason: str) -> Row[Any] | None:

@@ -4,10 +4,11 @@ import functools
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from modelwright.records import Answer, EndpointSettings, Invocation, RequestRecord
-from modelwright.serve.state.schema import ENTITIES, REQUESTS
+from modelwright.serve.state.schema import ENTITIES
+from modelwright.serve.state.unit import Unit
 
 _INVOCATION = msgspec.json.Decoder(Invocation)
 _ANSWER = msgspec.json.Decoder(Answer)
@@ -49,16 +50,20 @@ def request_of(row: Row[Any]) -> RequestRecord:
     )
 
 
-def request(connection: Connection, number: int) -> RequestRecord | None:
-    """The request of that number; None if there is none."""
-    row = connection.execute(select(REQUESTS).where(REQUESTS.c.id == number)).first()
-    return None if row is None else request_of(row)
-
-
-def endpoint_of(connection: Connection, name: str) -> _Endpoint | None:
+def endpoint_of(unit: Unit, name: str) -> _Endpoint | None:
     """What requests need to know of their endpoint; None if there is none."""
-    body = connection.execute(_ENDPOINT, {"name": name}).scalar()
-    return None if body is None else _decoded(body)
+    key = ("endpoint", name)
+    if key not in unit.memo:
+        body = unit.connection.execute(_ENDPOINT, {"name": name}).scalar()
+        unit.memo[key] = None if body is None else _decoded(body)
+    found: _Endpoint | None = unit.memo[key]
+    return found
+
+
+def settings_of(unit: Unit, name: str) -> EndpointSettings:
+    """The settings of an endpoint; the usual ones where it is not there any more."""
+    endpoint = endpoint_of(unit, name)
+    return endpoint.settings if endpoint and endpoint.settings else EndpointSettings("")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,9 +1,9 @@
 """What a change is given: a connection in a transaction, the moment, who is at it, and where counts are gathered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
 from sqlalchemy import Connection
 
@@ -49,6 +49,7 @@ class Unit:
         server: number of the server's run.
         random: where waits are drawn from.
         tally: counts, written with the same commit.
+        memo: what all units of one commit have read of entities; whoever changes one clears it.
     """
 
     connection: Connection
@@ -56,6 +57,11 @@ class Unit:
     server: int
     random: Random
     tally: Tally = field(default_factory=Tally)
+    memo: dict[object, Any] = field(default_factory=dict)
+
+    def beside(self) -> "Unit":
+        """Another unit of the same commit, with counts of its own."""
+        return replace(self, tally=Tally())
 
     @property
     def t(self) -> float:

@@ -161,7 +161,7 @@ class Writer:
             whole = self._unit(connection)
             for waiting in changes:
                 driver.execute("SAVEPOINT change")
-                unit = self._unit(connection)
+                unit = whole.beside()
                 try:
                     results.append((waiting, waiting.change(unit), None))
                     whole.tally.merge(unit.tally)
@@ -169,6 +169,7 @@ class Writer:
                     if spoils_transaction(failure):
                         raise
                     driver.execute("ROLLBACK TO SAVEPOINT change")
+                    whole.memo.clear()
                     results.append((waiting, None, self._told(failure)))
                 driver.execute("RELEASE SAVEPOINT change")
             self._settle(whole)
