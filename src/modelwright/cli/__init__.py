@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("the model family that fits an accelerator best: found, trained, handed over", "modelwright.cli.search"),
     "quantize": ("the fastest precision that keeps a network's accuracy, on a runtime", "modelwright.cli.quantize"),
     "guard": ("which predictions may be used, and which a person decides", "modelwright.cli.guard"),
+    "serve": ("asynchronous endpoints whose instances come and go with the backlog", "modelwright.cli.serve"),
     "cost": ("what a network costs on an accelerator, and why", "modelwright.cli.cost"),
     "explain": ("where the time of one network goes, and which changes would help", "modelwright.cli.explain"),
     "whatif": ("what would change if the network or the accelerator were different", "modelwright.cli.whatif"),

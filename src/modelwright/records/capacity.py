@@ -136,7 +136,6 @@ class CapacityFindings(msgspec.Struct, frozen=True):
         duration_s: of it.
         busiest: most requests within a minute.
         latency: how long a request runs, in words.
-        work_s: mean of these times, retries after a timeout included.
         fleet: instances and rules.
         seed: of all draws.
         plans: in the order asked for.
@@ -147,7 +146,6 @@ class CapacityFindings(msgspec.Struct, frozen=True):
     duration_s: NotNegative
     busiest: Whole
     latency: str
-    work_s: NotNegative
     fleet: Fleet
     seed: Whole
     plans: tuple[CapacityPlan, ...]

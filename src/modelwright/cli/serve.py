@@ -1,0 +1,34 @@
+"""The command `serve`: asynchronous endpoints. Each action has a module of its own, which this one only names."""
+
+import argparse
+import importlib
+from typing import cast
+
+from modelwright.cli.main import Command
+
+ACTIONS: dict[str, tuple[str, str]] = {
+    "plan": ("what a fleet that scales with its backlog would do under some traffic", "modelwright.cli.serve_plan"),
+}
+"""Action -> (what it answers, the module that does it, which offers what a command's does)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, (summary, module) in ACTIONS.items():
+        made = actions.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        action = cast(Command, importlib.import_module(module))
+        action.add_arguments(made)
+        made.set_defaults(act=action.run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the action says, and return the exit code."""
+    code: int = arguments.act(arguments)
+    return code
