@@ -112,7 +112,7 @@ def _sqlite(path: Path) -> Database:
 def _postgresql(address: str) -> Database:
     try:
         url = sa.make_url(address).set(drivername="postgresql+pg8000")
-    except exc.ArgumentError as failure:
+    except (exc.ArgumentError, ValueError) as failure:
         way_out = "For example postgresql://user:password@host:5432/name."
         raise StoreError("the address of a database must be a URL", value=address, way_out=way_out) from failure
     options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"application_name": APPLICATION}}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, case, func, select, update
 
 from modelwright.records import EndpointSettings, Invocation, Lease, from_json
 from modelwright.serve.state.rows import settings_of
@@ -44,7 +44,9 @@ _RENEW = (
     update(REQUESTS)
     .where(_RUNNING, _R.server == bindparam("by_server"))
     .where(_R.instance.in_(bindparam("instances", expanding=True)))
-    .values(lease_t=bindparam("now") + _R.lease_s)
+    .values(
+        lease_t=case((_R.timeout_t < bindparam("now") + _R.lease_s, _R.timeout_t), else_=bindparam("now") + _R.lease_s)
+    )
     .returning(_R.id, _R.token)
 )
 _RETURN = (
@@ -111,7 +113,7 @@ def fair(heads: Mapping[str, Sequence[Any]], busy: Mapping[str, int], count: int
 
 
 def renew(unit: Unit, instances: Sequence[str]) -> set[tuple[int, int]]:
-    """Let the leases of this server's instances run anew.
+    """Let the leases of this server's instances run anew, to the limit of each attempt at most.
 
     Returns:
         Number and token of every request that they hold. Whatever else an instance works on was taken from it (it was

@@ -4,7 +4,6 @@ So a server that was killed is known as such at once, and nobody waits for its l
 """
 
 import fcntl
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import final
@@ -50,7 +49,7 @@ class FileLock(Presence):
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._file = path.open("ab")
         except OSError as failure:
             way_out = "Make the folder, change its permissions, or name another file."
             rule = f"the database and its folder must be there and writable ({failure.strerror})"
@@ -58,7 +57,7 @@ class FileLock(Presence):
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as failure:
-            os.close(self._file)
+            self._file.close()
             way_out = "Stop the other one, name another folder, or let both share a PostgreSQL database."
             rule = "one server at a time may have a SQLite database, and another one has it"
             raise StoreError(rule, where=str(path), way_out=way_out) from failure
@@ -76,7 +75,7 @@ class FileLock(Presence):
 
     def release(self) -> None:
         """Let the next server in."""
-        os.close(self._file)
+        self._file.close()
 
 
 @final

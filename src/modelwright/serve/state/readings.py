@@ -73,4 +73,5 @@ def _last_minute(connection: Connection, moment: Moment, dimensions: str) -> dic
     begin = (moment.at // PERIOD_S - 1) * PERIOD_S
     which = (METRICS.c.namespace == AWS, METRICS.c.dimensions == dimensions, METRICS.c.at == begin)
     means = select(METRICS.c.name, func.sum(METRICS.c.total) / func.sum(METRICS.c["count"]))
-    return dict(connection.execute(means.where(*which).group_by(METRICS.c.name)).tuples().all())
+    rows = connection.execute(means.where(*which).group_by(METRICS.c.name))
+    return {row[0]: row[1] for row in rows}

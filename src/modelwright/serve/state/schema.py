@@ -58,7 +58,7 @@ REQUESTS = Table(
     Column("expires_t", Double, nullable=False),  # when it has been in the queue for so long
     Column("lease_s", Double, nullable=False),
     Column("lease_t", Double),
-    Column("timeout_t", Double),
+    Column("timeout_t", Double),  # no lease runs for longer
     Column("keep_t", Double),  # remembered until then
     UniqueConstraint("inference_id", "endpoint"),
     sqlite_autoincrement=True,
@@ -80,7 +80,8 @@ def _partial(
 _QUEUED, _RUNNING = in_state(REQUESTS, "queued"), in_state(REQUESTS, "running")
 _partial("requests_queue", REQUESTS.c.endpoint, REQUESTS.c.priority.desc(), REQUESTS.c.id, where=_QUEUED)
 _partial("requests_expiry", REQUESTS.c.expires_t, where=_QUEUED)
-_partial("requests_running", REQUESTS.c.instance, where=_RUNNING)
+_partial("requests_running", REQUESTS.c.server, REQUESTS.c.instance, where=_RUNNING)
+_partial("requests_leased", REQUESTS.c.lease_t, where=_RUNNING)
 _partial("requests_kept", REQUESTS.c.keep_t, where=REQUESTS.c.keep_t.is_not(None))
 Index("requests_listed", REQUESTS.c.endpoint, REQUESTS.c.id)
 Index("requests_sorted", REQUESTS.c.endpoint, REQUESTS.c.state, REQUESTS.c.id)

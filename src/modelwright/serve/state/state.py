@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar, final
 from sqlalchemy import Connection, exc
 
 from modelwright.clock import Clock, SystemClock
+from modelwright.errors import StoreError
 from modelwright.serve.state import metrics, servers
 from modelwright.serve.state.database import Database
 from modelwright.serve.state.lessons import lesson
@@ -139,16 +140,14 @@ class State:
         return self.submit(sweeping)
 
     def close(self) -> None:
-        """Make all changes that wait, note that this run has ended, and let other servers in.
+        """Make all changes that wait, write down what time it is, and let other servers in.
 
         What this server's instances are at is taken over by the next one; whoever closes drains them first.
         """
-        try:
-            with contextlib.suppress(Exception):
-                self.submit(lambda unit: servers.touch(unit))
-        finally:
-            self._writer.close()
-            self._database.close()
+        with contextlib.suppress(StoreError):  # it is closed already
+            self.submit(servers.touch)
+        self._writer.close()
+        self._database.close()
 
     def _alive(self, unit: Unit, server: int) -> bool:
         return self._database.presence.alive(unit.connection, server)

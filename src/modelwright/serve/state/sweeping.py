@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, select, update
 
 from modelwright.errors import ConflictError, UnknownNameError
 from modelwright.records import RequestRecord
@@ -27,8 +27,8 @@ _EXPIRED = (
 )
 _OVERDUE = (
     select(REQUESTS)
-    .where(_RUNNING, or_(_R.lease_t <= bindparam("now"), _R.timeout_t <= bindparam("now")))
-    .order_by(_R.id)
+    .where(_RUNNING, _R.lease_t <= bindparam("now"))
+    .order_by(_R.lease_t)
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True)
 )
@@ -61,7 +61,7 @@ def sweep(unit: Unit, limit: int = 500) -> Swept:
         finish(unit, row, "expired", "it waited in the queue for longer than its time to live", None)
     overdue = unit.connection.execute(_OVERDUE, asked).all()
     for row in overdue:
-        silent = row.lease_t <= unit.t
+        silent = row.lease_t < row.timeout_t
         lost(
             unit, row, "its instance was not heard of any more" if silent else "the attempt took longer than its limit"
         )
