@@ -1,5 +1,7 @@
 """What is remembered from one decision to the next, and no more than that."""
 
+import bisect
+import operator
 from collections.abc import Sequence
 
 from modelwright.records.autoscaling import (
@@ -12,6 +14,8 @@ from modelwright.records.autoscaling import (
 )
 from modelwright.serve.scaling.activities import overridden, settled, started
 from modelwright.serve.scaling.alarms import horizon_s
+
+_AT = operator.attrgetter("at")
 
 
 def remember(
@@ -38,7 +42,8 @@ def remember(
     readings, activities = history.readings, list(history.activities)
     if reading is not None:
         since = now - horizon_s(policies, target)
-        readings = (*(one for one in readings if since < one.at <= now), reading)
+        first, end = (bisect.bisect_right(readings, at, key=_AT) for at in (since, now))
+        readings = (*readings[first:end], reading)
         activities = [settled(one, reading, target) for one in activities]
     begun = started(scaling, now)
     if begun and begun.before != begun.after:

@@ -89,13 +89,13 @@ def track(policy: TargetTracking, view: View) -> Proposal | None:
         return Proposal(policy.name, "out", proportion, _cause(high, policy.name), proportion)
     if policy.disable_scale_in:
         return None
+    hold = Proposal(policy.name, "hold", view.capacity, needed=proportion or 0)
+    if view.capacity == 0 or view.alarms[low.name] != "ALARM" or view.cooling(-1, policy.scale_in_cooldown_s):
+        return hold
     whole = low.period_s * (1 if view.target.imitate_aws else low.evaluation_periods)
     enough = max(_proportion(policy, view, whole) or 0, _at_work(view, whole))
-    complete = None not in datapoints(low, view.readings, view.now)[-low.evaluation_periods :]
-    if not complete or view.alarms[low.name] != "ALARM" or view.capacity == 0:
-        return Proposal(policy.name, "hold", view.capacity, needed=proportion or 0)
-    if enough >= view.capacity or view.cooling(-1, policy.scale_in_cooldown_s):
-        return Proposal(policy.name, "hold", view.capacity, needed=enough)
+    if enough >= view.capacity or None in datapoints(low, view.readings, view.now)[-low.evaluation_periods :]:
+        return msgspec.structs.replace(hold, needed=enough)
     return Proposal(policy.name, "in", enough, _cause(low, policy.name), enough)
 
 
