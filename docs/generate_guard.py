@@ -1,6 +1,7 @@
 """Writes the tables of docs/guard-results.md from benchmarks/results: python docs/generate_guard.py."""
 
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,10 @@ BUDGETS = ("0.05", "0.1", "0.15", "0.2")
 SETS = ("open", "aside", "all")
 GUARDS = ("held-out classes", "familiar rows alone", "real outliers")
 POLICIES = ("uncertainty", "toxicity", "mix with toxicity", "shift", "unfamiliarity", "mix with unfamiliarity")
+
+FAR = ("other images", "noise", "textures")
+"""Kinds of images that are far from every class."""
+KINDS = ("held-out classes: AUROC", "FPR95", *(head for kind in FAR for head in (f"{kind}: AUROC", "FPR95")))
 
 
 def page(text: str) -> str:
@@ -89,15 +94,16 @@ def mean_of(rows: Rows) -> float:
     return mean(numbers(rows, "auroc"))
 
 
-def regrets() -> list[dict[str, str | float]]:
-    """Of each data set and deal what was chosen, against the best and the median detector."""
+def regrets(word: str = "choice", *keys: str) -> list[dict[str, str | float]]:
+    """Of each data set and deal, and of more keys, what was chosen, against the best and the median detector."""
     found: list[dict[str, str | float]] = []
-    for (data, seed), rows in sorted(groups(results("choice"), "data", "seed").items()):
+    for names, rows in sorted(groups(results(word), "data", "seed", *keys).items()):
         (chosen,) = (row for row in rows if row["chosen"] == "1")
-        told: dict[str, str | float] = {"data": data, "seed": seed, "chosen": chosen["detector"]}
+        told: dict[str, str | float] = {**dict(zip(("data", "seed", *keys), names, strict=True)),
+                                        "chosen": chosen["detector"]}  # fmt: skip
         told["confidence"] = float(chosen["confidence"])
         for key in ("coverage", "auroc"):
-            best = max(rows, key=lambda row: float(row[key]))
+            best = max(rows, key=lambda row: (float(row[key]), row["chosen"]))  # of equals the chosen one
             told[f"{key} best"] = best["detector"]
             told[key], told[f"{key} median"] = float(chosen[key]), median(numbers(rows, key))
             told[f"{key} regret"] = float(best[key]) - float(chosen[key])
@@ -117,6 +123,115 @@ def choice() -> str:
     heads = ["data", "deal", "chosen", "confidence"]
     for word in ("coverage", "AUROC"):
         heads += [word, f"median {word}", f"best {word}", f"{word} regret"]
+    return table(heads, rows)
+
+
+def deals() -> str:
+    """How classes of images were dealt out, and how well networks know those that are familiar."""
+    rows = []
+    whole = groups(results("vision-detectors"), "data", "seed")
+    for names, found in groups(results("vision-methods"), "data", "seed").items():
+        plain = next(row for row in found if row["method"] == "plain")
+        cells = (plain[key] for key in ("held_out", "chosen_on", "learned_from", "familiar"))
+        eight = {row["smoothing"]: percent([float(row["accuracy"])]) for row in whole[names]}
+        told = ", ".join(f"{accuracy} ({smoothing})" for smoothing, accuracy in sorted(eight.items(), reverse=True))
+        rows.append((*names, *cells, told, percent([float(plain["accuracy"])])))
+    heads = ("data", "deal", "held out", "chosen on", "learned from", "familiar to the methods",
+             "accuracy of the eight (smoothing)", "accuracy of the five")  # fmt: skip
+    return table(heads, rows)
+
+
+def by_kind(rows: Rows) -> tuple[str, ...]:
+    """AUROC and FPR95 on held-out classes deal by deal, and means on what is far."""
+    kinds = groups(rows, "outliers")
+    near = kinds["held-out classes",]
+    cells = [" / ".join(percent([value]) for value in numbers(near, key)) for key in ("auroc", "fpr95")]
+    for kind in FAR:
+        cells += [percent(numbers(kinds[kind,], key)) for key in ("auroc", "fpr95")]
+    return tuple(cells)
+
+
+def vision(data: str) -> str:
+    """Detectors on networks of eight classes, the best on held-out ones first."""
+    rows = [row for row in results("vision-detectors") if row["data"] == data]
+    ours = groups([row for row in rows if row["library"] == "modelwright"], "smoothing", "detector")
+    theirs = groups([row for row in rows if row["library"] == "pytorch-ood"], "smoothing", "detector")
+    made = []
+    for (smoothing, name), found in sorted(ours.items(), key=lambda one: (one[0][0], -near_of(one[1]))):
+        others = numbers(theirs.get((smoothing, name), []), "auroc")
+        apart = max(map(abs, map(operator.sub, numbers(found, "auroc"), others)), default=math.nan)
+        made.append((smoothing, f"`{name}`", *by_kind(found), f"{100 * apart:.1f}"))
+    return table(("smoothing", "detector", *KINDS, "pytorch-ood's AUROC, largest difference"), made)
+
+
+def near_of(rows: Rows) -> float:
+    """Mean AUROC on held-out classes."""
+    return mean(numbers((row for row in rows if row["outliers"] == "held-out classes"), "auroc"))
+
+
+def schooled(data: str) -> str:
+    """Methods of training, and detectors on the plain network, by what they make of each kind of outliers."""
+    found = groups([row for row in results("vision-methods") if row["data"] == data], "method", "score")
+    trained = [(names, rows) for names, rows in found.items() if names[0] != "detector"]
+    after = sorted((one for one in found.items() if one[0][0] == "detector"), key=lambda one: -near_of(one[1]))
+    rows = []
+    for (method, score), group in (*sorted(trained, key=lambda one: one[0][0]), *after):
+        deals_of = groups(group, "seed")
+        chosen = f"{sum(rows[0]['chosen'] == '1' for rows in deals_of.values())} of {len(deals_of)}"
+        told = ("plain, then", f"`{score}`", "") if method == "detector" else (method, f"`{score}`", chosen)
+        rows.append((*told, *by_kind(group), percent(numbers((one[0] for one in deals_of.values()), "accuracy"))))
+    return table(("method", "score", "chosen in", *KINDS, "accuracy"), rows)
+
+
+def image_choice() -> str:
+    """The choice on images and its regret, deal by deal."""
+    found: dict[tuple[str, ...], list[dict[str, str | float]]] = {}
+    for one in regrets("vision-choice", "risk", "smoothing"):
+        found.setdefault(tuple(str(one[key]) for key in ("data", "risk", "smoothing")), []).append(one)
+    rows = []
+    for (data, risk, smoothing), of in found.items():
+        chosen = " / ".join(f"`{one['chosen']}`" for one in of)
+        cells = (
+            " / ".join(f"{100 * float(one[key]):.1f}" for one in of)
+            for key in ("coverage", "coverage median", "coverage regret", "auroc", "auroc median", "auroc regret")
+        )
+        rows.append((data, f"{float(risk):.0%}", smoothing, chosen, *cells))
+    heads = ("data", "risk", "smoothing", "chosen", "coverage", "median coverage", "coverage regret", "AUROC",
+             "median AUROC", "AUROC regret")  # fmt: skip
+    return table(heads, rows)
+
+
+def image_promises() -> str:
+    """Promised against achieved risk with 10 % outliers, which are of held-out classes of images."""
+    rows = []
+    keys = ("data", "smoothing", "deal")
+    found = [row for row in results("vision-guarantee") if row["share"] == "0.1"]
+    for row in sorted(found, key=lambda one: (*(one[key] for key in keys), GUARDS.index(one["guard"]))):
+        cells = (
+            f"{100 * float(row[f'{key}_mean']):.1f} ± {100 * float(row[f'{key}_deviation']):.1f}"
+            if int(row["given"]) > 1
+            else ""
+            for key in ("risk", "coverage", "outliers_accepted")
+        )
+        given = f"{row['given']} of {row['repetitions']}"
+        promised = f"{float(row['promised_risk']):.0%}"
+        rows.append((*(row[key] for key in keys), row["guard"], promised, given, row["broken"], *cells))
+    heads = ("data", "smoothing", "deal", "calibrated with", "promised", "promise given", "of these, broken",
+             "achieved, %", "coverage, %", "outliers accepted, %")  # fmt: skip
+    return table(heads, rows)
+
+
+def neighbours() -> str:
+    """How long KNN takes for a decision, and how far its distances are from exact ones, by ways to find neighbours."""
+    found = groups(results("knn"), "features", "way")
+    rows = []
+    for (features, way), group in found.items():
+        by = {row["batch"]: row for row in group}
+        times = (by[batch][key] for batch in ("1", "256") for key in ("median_ms", "cpu_ms"))
+        told = f"{percent(numbers(group, 'same'))}", f"{percent(numbers(group, 'excess'), 2)}"
+        rows.append((features, way, *times, *told, percent(numbers(group, "auroc"))))
+    heads = ("features", "way", "one decision, ms", "CPU", "of a batch of 256, ms", "CPU", "exact distances",
+             "mean excess", "AUROC")  # fmt: skip
     return table(heads, rows)
 
 
@@ -184,7 +299,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "tf-idf": lambda: detectors("tf-idf"),
     "intents": intents,
     "choice": choice,
+    "neighbours": neighbours,
     "promises": promises,
+    "deals": deals,
+    "fashion-mnist": lambda: vision("fashion_mnist"),
+    "cifar-10": lambda: vision("cifar10"),
+    "fashion-mnist-methods": lambda: schooled("fashion_mnist"),
+    "cifar-10-methods": lambda: schooled("cifar10"),
+    "image-choice": image_choice,
+    "image-promises": image_promises,
     "caught": caught,
     "together": together,
 }

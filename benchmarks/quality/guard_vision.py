@@ -1,14 +1,15 @@
 """Classes of Fashion-MNIST and CIFAR-10 that a network never saw, told by every detector and by every method.
 
     python benchmarks/quality/guard_vision.py DATA OTHER [--folder FOLDER] [--parts detectors choice guarantee methods]
-        [--deals 2]
+        [--deals 0 1] [--smoothing 0.1]
 
 DATA and OTHER are folders of the two; each is in its turn the one whose classes are dealt out, and the other is far.
 Classes are dealt out anew for each seed (guard_vision_data.py). Outliers of the test are images of two classes that
 were held out, which are near, and of three kinds that are far: the other data set's, noise, and textures.
 
 1. `guard-vision-detectors-DEVICE.csv`: a network is trained on the other eight classes, as in quantized_networks.py.
-   Each detector is fitted on its training images, and so is pytorch-ood's where it is installed.
+   Each detector is fitted on its training images, and so is pytorch-ood's where it is installed. The project's recipes
+   smooth labels by 0.1; --smoothing 0 trains without.
 2. `guard-vision-choice-DEVICE.csv`: what the guard chooses, from training and validation images of the eight classes
    alone, and how each detector then does with 10 % outliers, as in guard_clinc150.py.
 3. `guard-vision-guarantee-DEVICE.csv`: promised against achieved risk where held-out classes are the traffic's
@@ -22,15 +23,18 @@ and seeds that are not run again stay.
 """
 
 import argparse
+import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import mean, stdev
 from typing import NamedTuple
 
 import guard_peers
 import msgspec
+import numpy as np
 import torch
 from guard_clinc150 import PLAN, outcomes, told
 from guard_guarantee import Study
@@ -78,7 +82,8 @@ def say(*words: object) -> None:
 def seen(deal: Deal, other: Data, given: argparse.Namespace) -> Seen:
     """A network of eight classes, trained as far as it is not, and what it makes of all images."""
     data = deal.known(deal.others, given.train)
-    made, network = trained("residual", data, recipe(data, given.epochs), given.folder)
+    how = msgspec.structs.replace(recipe(data, given.epochs), smoothing=given.smoothing)
+    made, network = trained("residual", data, how, given.folder / f"smoothing-{given.smoothing:g}")
     see = preprocess(made, data)
 
     def features(images: Tensor) -> Floats:
@@ -129,16 +134,33 @@ def choice(deal: Deal, found: Seen) -> Iterator[Row]:
                 yield {"data": f"{deal.name}, {kind}", "risk": risk, "seed": deal.seed, **row}
 
 
-def guarantee(deal: Deal, found: Seen, times: int) -> Iterator[Row]:
+def guarantee(deal: Deal, found: Seen, times: int) -> list[Row]:
     """Promised and achieved risk; traffic of the first kind of outliers."""
     both = (found.calibration, found.test)
-    joined = rows_of(*(torch.cat([torch.from_numpy(getattr(part, name)) for part in both]).numpy()
+    joined = rows_of(*(np.concatenate([getattr(part, name) for part in both])
                        for name in ("features", "logits", "labels")))  # fmt: skip
     study = Study("energy", found.head, found.reference, joined, found.strange["held-out classes"])
+    rows: list[Row] = []
     for seed in range(times):
-        for row in study.repetition(seed, RISKS[deal.name][-1]):
-            yield {"data": deal.name, "deal": deal.seed, "detector": "energy", **row}
+        rows += study.repetition(seed, RISKS[deal.name][-1])
         say(f"{deal.name}, repetition {seed}")
+    return [{"data": deal.name, "deal": deal.seed, "detector": "energy", **row} for row in summed(rows)]
+
+
+def summed(rows: Sequence[Mapping[str, object]]) -> Iterator[Row]:
+    """Of all repetitions of a guard at a share: promises given, those broken, and means of what was achieved."""
+    kinds = dict.fromkeys((row["guard"], row["share"], row["promised_risk"]) for row in rows)
+    for guard, share, risk in kinds:
+        group = [row for row in rows if (row["guard"], row["share"]) == (guard, share)]
+        given = [row for row in group if int(str(row["holds"]))]
+        means = {
+            f"{key}_{name}": f"{function([float(str(row[key])) for row in given]) if len(given) > 1 else math.nan:.5f}"
+            for key in ("risk", "coverage", "outliers_accepted")
+            for name, function in (("mean", mean), ("deviation", stdev))
+        }
+        broken = sum(float(str(row["risk"])) > float(str(risk)) for row in given)
+        yield {"guard": guard, "share": share, "promised_risk": risk, "repetitions": len(group), "given": len(given),
+               "broken": broken, **means}  # fmt: skip
 
 
 def methods(school: School) -> Iterator[Row]:
@@ -177,41 +199,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs=2, metavar="DATA", help="folders of fashion_mnist and cifar10")
     parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
-    parser.add_argument("--deals", type=int, default=2)
+    parser.add_argument("--deals", type=int, nargs="*", default=(0, 1), help="their seeds")
+    parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels of the eight classes")
     parser.add_argument("--train", type=int, default=2000, help="images of each of the eight classes")
     parser.add_argument("--epochs", type=int, default=10, help="of their network")
-    parser.add_argument("--learned", type=int, default=1500, help="images of each class that methods learn from")
-    parser.add_argument("--passes", type=int, default=8, help="epochs of the methods")
+    parser.add_argument("--learned", type=int, default=1000, help="images of each class that methods learn from")
+    parser.add_argument("--passes", type=int, default=6, help="epochs of the methods")
     parser.add_argument("--times", type=int, default=100, help="repetitions of the guarantee")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "guard-vision")
     given = parser.parse_args()
     torch.set_num_threads(1)
     sets = [dataset(str(folder)) for folder in given.data]
-    for seed in range(given.deals):
+    for seed in given.deals:
         for data, other in (sets, sets[::-1]):
             deal = Deal(data, seed)
             about: Row = {"data": deal.name, "seed": seed, "held_out": deal.words(deal.held)}
             say(about)
             if {"detectors", "choice", "guarantee"} & set(given.parts):
                 found = seen(deal, other, given)
-                more: Row = {"train_images": len(found.reference), "epochs": given.epochs}
+                how: Row = {"smoothing": given.smoothing, "train_images": len(found.reference), "epochs": given.epochs}
                 if "detectors" in given.parts:
-                    rows = [{**about, **row, **more} for row in detectors(found)]
-                    write("guard-vision-detectors", rows, ("data", "seed"))
+                    rows = [{**about, **row, **how} for row in detectors(found)]
+                    write("guard-vision-detectors", rows, ("data", "seed", "smoothing"))
                 if "choice" in given.parts:
-                    write("guard-vision-choice", list(choice(deal, found)), ("data", "seed", "risk"))
+                    rows = [{**row, **how} for row in choice(deal, found)]
+                    write("guard-vision-choice", rows, ("data", "seed", "risk", "smoothing"))
                 if "guarantee" in given.parts:
-                    rows = list(guarantee(deal, found, given.times))
-                    write("guard-vision-guarantee", rows, ("data", "deal", "promised_risk"))
-    for seed in range(given.deals if "methods" in given.parts else 0):
+                    rows = [{**row, **how} for row in guarantee(deal, found, given.times)]
+                    write("guard-vision-guarantee", rows, ("data", "deal", "promised_risk", "smoothing"))
+    for seed in given.deals if "methods" in given.parts else ():
         for data, other in (sets, sets[::-1]):
             deal = Deal(data, seed)
-            how = recipe(deal.known(deal.familiar, given.learned), given.passes)
-            school = School(deal, given.learned, how, given.folder, partial(far, deal, other))
+            school = School(deal, given.learned, recipe(deal.known(deal.familiar, given.learned), given.passes),
+                            given.folder, partial(far, deal, other))  # fmt: skip
             about = {"data": deal.name, "seed": seed, "held_out": deal.words(deal.held),
                      "chosen_on": deal.words(deal.chosen_by), "learned_from": deal.words(deal.learned),
                      "familiar": deal.words(deal.familiar)}  # fmt: skip
-            more = {"train_images": len(school.data.train), "epochs": given.passes}
+            more: Row = {"train_images": len(school.data.train), "epochs": given.passes}
             write("guard-vision-methods", [{**about, **row, **more} for row in methods(school)], ("data", "seed"))
 
 
