@@ -45,7 +45,7 @@ class Traffic:
 def poisson(rate: float, duration_s: float, random: np.random.Generator) -> Traffic:
     """Requests that know nothing of one another, so many a second on average."""
     arrivals = np.sort(random.uniform(0.0, duration_s, random.poisson(rate * duration_s)))
-    return Traffic(f"Poisson, {rate:g}/s", arrivals, duration_s)
+    return Traffic(f"Poisson, {rate:.3g}/s", arrivals, duration_s)
 
 
 def bursts(rate: float, size: int, every_s: float, duration_s: float, random: np.random.Generator) -> Traffic:
@@ -53,7 +53,7 @@ def bursts(rate: float, size: int, every_s: float, duration_s: float, random: np
     steady = poisson(rate, duration_s, random).arrivals
     at_once = np.repeat(np.arange(every_s / 2, duration_s, every_s), size)
     arrivals = np.sort(np.concatenate((steady, at_once)))
-    return Traffic(f"Poisson, {rate:g}/s, and {size} at once every {every_s:g} s", arrivals, duration_s)
+    return Traffic(f"Poisson, {rate:.3g}/s, and {size} at once every {every_s:g} s", arrivals, duration_s)
 
 
 def diurnal(rate: float, swing: float, duration_s: float, random: np.random.Generator) -> Traffic:
@@ -71,7 +71,7 @@ def diurnal(rate: float, swing: float, duration_s: float, random: np.random.Gene
     peak = rate * (1 + swing)
     times = np.sort(random.uniform(0.0, duration_s, random.poisson(peak * duration_s)))
     kept = random.uniform(0.0, 1 + swing, len(times)) <= 1 - swing * np.cos(2 * math.pi * times / DAY_S)
-    return Traffic(f"Poisson, {rate:g}/s, rising and falling by {swing:.0%} a day", times[kept], duration_s)
+    return Traffic(f"Poisson, {rate:.3g}/s, rising and falling by {swing:.0%} a day", times[kept], duration_s)
 
 
 def read_trace(path: Path) -> Traffic:
