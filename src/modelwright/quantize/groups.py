@@ -39,8 +39,8 @@ def groups(layers: Sequence[Layer], most: int = MOST, apart: Collection[str] = (
         most: where there were more groups, the first number is taken for a repetition as well.
         apart: names of layers that are a group each, and not counted among the most.
     """
-    found = _by_path(layers, 1, apart)
-    return found if len(found) <= most + len(apart) else _by_path(layers, 0, apart)
+    kept = 1 if len(_by_path(layers, 1, ())) <= most else 0
+    return _by_path(layers, kept, apart)
 
 
 def most_sensitive(alone: Sequence[Sensitivity]) -> tuple[str, ...]:
