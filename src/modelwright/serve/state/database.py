@@ -21,6 +21,7 @@ from modelwright.serve.state.presence import AdvisoryLock, FileLock, Presence
 from modelwright.serve.state.schema import ABOUT, APPLICATION, METADATA, VERSION
 
 _READERS = 8
+"""Connections that are kept open for readers; more are opened as they are needed."""
 
 
 @final
@@ -83,7 +84,7 @@ def _sqlite(path: Path) -> Database:
     url = sa.URL.create("sqlite", database=str(path.absolute()))
     sharing = {"check_same_thread": False}  # the pool hands a connection to one thread at a time
     writing = sa.create_engine(url, poolclass=sa.QueuePool, pool_size=1, max_overflow=0, connect_args=sharing)
-    reading = sa.create_engine(url, poolclass=sa.QueuePool, pool_size=_READERS, max_overflow=0, connect_args=sharing)
+    reading = sa.create_engine(url, poolclass=sa.QueuePool, pool_size=_READERS, max_overflow=-1, connect_args=sharing)
 
     @event.listens_for(writing, "connect")
     def write(link: sqlite3.Connection, _: object) -> None:
@@ -117,7 +118,7 @@ def _postgresql(address: str) -> Database:
         raise StoreError("the address of a database must be a URL", value=address, way_out=way_out) from failure
     options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"application_name": APPLICATION}}
     writing = sa.create_engine(url, pool_size=2, max_overflow=0, **options)  # the second one holds the sign of life
-    reading = sa.create_engine(url, pool_size=_READERS, max_overflow=0, isolation_level="REPEATABLE READ", **options)
+    reading = sa.create_engine(url, pool_size=_READERS, max_overflow=-1, isolation_level="REPEATABLE READ", **options)
 
     @event.listens_for(reading, "begin")
     def look(connection: Connection) -> None:

@@ -127,11 +127,10 @@ def lost(unit: Unit, row: Row[Any], reason: str, *, at_once: bool = True) -> Req
 
 def interrupted(unit: Unit, row: Row[Any]) -> RequestState:
     """Let a running request whose server has ended be tried again; that was no attempt of its own."""
-    reason = "its server ended"
-    state = after_interruption(row.interruptions + 1, settings_of(unit, row.endpoint).retry)
-    if state == "queued":
-        _again(unit, row, reason, None, attempts=row.attempts - 1, interruptions=row.interruptions + 1)
-    else:
+    reason, interruptions = "its server ended", row.interruptions + 1
+    _again(unit, row, reason, None, attempts=row.attempts - 1, interruptions=interruptions)
+    state = after_interruption(interruptions, settings_of(unit, row.endpoint).retry)
+    if state == "dead":
         finish(unit, row, state, reason, None)
     return state
 

@@ -117,7 +117,8 @@ def renew(unit: Unit, instances: Sequence[str]) -> set[tuple[int, int]]:
 
     Returns:
         Number and token of every request that they hold. Whatever else an instance works on was taken from it (it was
-        cancelled, or its lease had run out): its work is of no use any more.
+        cancelled, or its lease had run out): its work is of no use any more. What it does not work on was claimed in a
+        commit whose outcome was never heard, such as when the line to the database broke: it is to be given back.
     """
     held = {"by_server": unit.server, "instances": list(instances), "now": unit.t}
     return {(row.id, row.token) for row in unit.connection.execute(_RENEW, held)}

@@ -20,8 +20,12 @@ class Presence(ABC):
     """A sign of life that outlives no process."""
 
     @abstractmethod
-    def hold(self, server: int) -> None:
-        """Show that this run of a server is alive, from now until `release` or the end of the process."""
+    def hold(self, server: int) -> bool:
+        """Show that this run of a server is alive, from now until `release` or the end of the process.
+
+        Returns:
+            Whether that is so now; it is not while another server is about to take over what this one was at.
+        """
 
     @abstractmethod
     def alive(self, connection: Connection, server: int) -> bool:
@@ -62,8 +66,9 @@ class FileLock(Presence):
             rule = "one server at a time may have a SQLite database, and another one has it"
             raise StoreError(rule, where=str(path), way_out=way_out) from failure
 
-    def hold(self, server: int) -> None:
+    def hold(self, server: int) -> bool:
         """Nothing more is needed than the lock."""
+        return True
 
     def alive(self, connection: Connection, server: int) -> bool:
         """No other run can be."""
@@ -90,11 +95,17 @@ class AdvisoryLock(Presence):
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._connection: Connection | None = None
 
-    def hold(self, server: int) -> None:
-        """Take the lock of this run, on a connection of its own."""
+    def hold(self, server: int) -> bool:
+        """Take the lock of this run, on a connection of its own.
+
+        It does not wait: who has the lock may itself wait for rows that this server's writer has changed.
+        """
         self.release()
         self._connection = self._engine.connect()
-        self._connection.execute(text("SELECT pg_advisory_lock(:kind, :server)"), {"kind": _ADVISORY, "server": server})
+        ask = text("SELECT pg_try_advisory_lock(:kind, :server)")
+        if not self._connection.execute(ask, {"kind": _ADVISORY, "server": server}).scalar_one():
+            self.release()
+        return self._connection is not None
 
     def alive(self, connection: Connection, server: int) -> bool:
         """Whether somebody has that run's lock."""

@@ -132,8 +132,7 @@ class State:
         """
 
         def sweeping(unit: Unit) -> tuple[Swept, list[int]]:
-            if self._database.presence.lost():
-                self._database.presence.hold(self.server)
+            if self._database.presence.lost() and self._database.presence.hold(self.server):
                 servers.resume(unit)
             return sweep(unit, limit), take_over(unit, self._alive)
 
