@@ -52,23 +52,28 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Address]:
-    """Makes addresses of databases that are empty."""
+@pytest.fixture
+def new_postgresql(postgresql: str, tmp_path: Path) -> Callable[[], str]:
+    """Makes addresses of PostgreSQL databases that are empty."""
     number = itertools.count()
-    if request.param == "sqlite":
-        return lambda: tmp_path / f"{next(number)}.db"
-    server = request.getfixturevalue("postgresql")
-    made = f"{tmp_path.name}_{os.getpid()}".lower().replace("-", "_")
+    port = postgresql.rpartition(":")[2]
 
     def create() -> str:
-        name = f"t{next(number)}_{made}"[:60]
-        port = server.rpartition(":")[2]
+        name = f"t{next(number)}_{tmp_path.name}"[:60].lower()
         tool = [BINARIES[-1] / "createdb", "-h", "127.0.0.1", "-p", port, "-U", "postgres", name]
         subprocess.run([str(word) for word in tool], check=True)
-        return f"{server}/{name}"
+        return f"{postgresql}/{name}"
 
     return create
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Address]:
+    """Makes addresses of databases that are empty, of each kind."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("new_postgresql")
+    number = itertools.count()
+    return lambda: tmp_path / f"{next(number)}.db"
 
 
 @pytest.fixture

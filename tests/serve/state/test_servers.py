@@ -84,12 +84,9 @@ def test_a_second_server_is_refused_a_sqlite_file_and_let_in_when_the_first_has_
 
 
 @pytest.fixture
-def shared(postgresql: str, tmp_path: Path, new_database: Callable[[], Address], request: pytest.FixtureRequest) -> str:
+def shared(new_postgresql: Callable[[], str]) -> str:
     """The address of a database that servers may share."""
-    address = new_database()
-    if isinstance(address, Path):
-        pytest.skip("a SQLite file is one server's")
-    return address
+    return new_postgresql()
 
 
 def test_servers_that_share_a_database_take_no_request_twice(shared: str, clock: ManualClock, furnish) -> None:

@@ -249,7 +249,7 @@ def machine(new_database: Callable[[], Address], furnish) -> type[RuleBasedState
 def test_no_request_is_lost_or_ends_twice_and_the_right_one_is_next(
     new_database: Callable[[], Address], furnish
 ) -> None:
-    examples = 25 if isinstance(new_database(), Path) else 8  # what differs is the database alone
+    examples = 16 if isinstance(new_database(), Path) else 8  # what differs is the database alone
     run_state_machine_as_test(
         machine(new_database, furnish), settings=settings(max_examples=examples, stateful_step_count=40)
     )
