@@ -38,6 +38,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "torch": ("networks", "search", "quantize", "guard"),
     "torchao": ("quantize",),
+    **dict.fromkeys(("pg8000", "sqlalchemy"), ("serve",)),
     **dict.fromkeys(("jinja2", "starlette", "uvicorn"), ("web",)),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow"), ("search", "quantize")),
     **dict.fromkeys(("safetensors", "scipy", "sklearn", "threadpoolctl"), ("search", "quantize", "guard")),
