@@ -57,7 +57,8 @@ def values(kind: types.Type) -> st.SearchStrategy:
             return floats(kind)
         case types.StrType():
             if kind.pattern:
-                return st.from_regex(kind.pattern, fullmatch=True)
+                most = kind.max_length if kind.max_length is not None else 2**30
+                return st.from_regex(kind.pattern, fullmatch=True).filter(lambda text: len(text) <= most)
             return st.text(min_size=kind.min_length or 0, max_size=8)
         case types.LiteralType():
             return st.sampled_from(sorted(kind.values))
@@ -75,6 +76,8 @@ def values(kind: types.Type) -> st.SearchStrategy:
             return st.booleans()
         case types.NoneType():
             return st.none()
+        case types.AnyType():
+            return st.recursive(st.booleans() | st.text(max_size=8), st.lists, max_leaves=4)  # TOML has no nothing
     raise TypeError(f"records hold no {kind}")
 
 
