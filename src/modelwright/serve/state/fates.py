@@ -1,5 +1,7 @@
 """What becomes of a request when an attempt ends, and how long the next one waits. Pure functions."""
 
+import math
+
 from modelwright.records import RequestState, Retry
 
 _SERVER_ERROR = 500
@@ -32,4 +34,8 @@ def wait_s(attempts: int, first_s: float, longest_s: float, drawn: float) -> flo
         longest_s: the longest of all, seconds.
         drawn: evenly from 0 to 1.
     """
-    return drawn * min(longest_s, first_s * 2.0 ** min(attempts - 1, 60))
+    try:
+        doubled = math.ldexp(first_s, attempts - 1)
+    except OverflowError:
+        doubled = longest_s
+    return drawn * min(longest_s, doubled)
