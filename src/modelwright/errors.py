@@ -11,9 +11,11 @@
     ├── MeasurementError         a measurement that could not be taken or trusted
     ├── TrainingError            a training that went astray: its loss is no finite number
     ├── ExportError              a network that cannot be written in a format, or gives other outputs from it
+    ├── InstanceError            a process that serves a model and did not load, died, was late, or spoke no HTTP
     └── StoreError               a journal that cannot be read, or cannot take an entry
         ├── ConflictError        another process appended first: read again, decide again
-        └── BusyError            it has more to do than it can take in now: wait, then try again
+        ├── BusyError            it has more to do than it can take in now: wait, then try again
+        └── ObjectError          an object store's refusal, under S3's code for it
 
 Each says where, the rule, the value and the way out. Exit codes and HTTP codes belong to the faces.
 """
@@ -100,6 +102,33 @@ class ConflictError(StoreError):
 
 class BusyError(StoreError):
     """A change that was not taken in because too many wait already; nothing of it was done: wait, then try again."""
+
+
+class ObjectError(StoreError):
+    """An object store's refusal.
+
+    Args:
+        code: S3's word for it, such as "NoSuchKey", by which callers tell refusals apart.
+        rule, where, value, way_out: as of every error.
+    """
+
+    def __init__(self, code: str, rule: str, *, where: str = "", value: object = _UNSET, way_out: str = "") -> None:
+        super().__init__(rule, where=where, value=value, way_out=way_out)
+        self.code = code
+
+
+class InstanceError(ModelwrightError):
+    """An instance that gave no answer; whether it is tried again depends on why.
+
+    Args:
+        fate: "unready": it did not load; "died": it ended in the midst; "late": its time was over; "garbled": what it
+            sent is not the container contract's HTTP; "long": its answer was longer than allowed.
+        rule, where, value, way_out: as of every error.
+    """
+
+    def __init__(self, fate: str, rule: str, *, where: str = "", value: object = _UNSET, way_out: str = "") -> None:
+        super().__init__(rule, where=where, value=value, way_out=way_out)
+        self.fate = fate
 
 
 class TrainingError(ModelwrightError):

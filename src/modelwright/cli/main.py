@@ -34,12 +34,13 @@ INTERRUPTED = 130
 READER_GONE = 141
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "jinja2": ("web",),
     "openvino": ("openvino",),
     "ray": ("ray",),
     "torch": ("networks", "search", "quantize", "guard"),
     "torchao": ("quantize",),
-    **dict.fromkeys(("pg8000", "sqlalchemy"), ("serve",)),
-    **dict.fromkeys(("jinja2", "starlette", "uvicorn"), ("web",)),
+    **dict.fromkeys(("h11", "obstore", "pg8000", "sqlalchemy"), ("serve",)),
+    **dict.fromkeys(("starlette", "uvicorn"), ("web", "serve")),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow"), ("search", "quantize")),
     **dict.fromkeys(("safetensors", "scipy", "sklearn", "threadpoolctl"), ("search", "quantize", "guard")),
 }
