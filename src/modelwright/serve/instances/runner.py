@@ -60,7 +60,7 @@ def main(words: Sequence[str]) -> int:
 
 
 async def _serve(arguments: argparse.Namespace, clock: Clock, log: Any) -> int:
-    heard = socket.create_server((arguments.host, arguments.port))
+    heard = _listening(arguments.host, arguments.port)
     contract = Contract(clock, log)
     config = uvicorn.Config(
         contract,
@@ -97,6 +97,16 @@ async def _serve(arguments: argparse.Namespace, clock: Clock, log: Any) -> int:
     await contract.desk.close()
     log({"level": "info", "event": "end"})
     return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket whose connections asyncio sends on without delay, which it does where the protocol is named (RFC 896)."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    heard = socket.socket(family, kind, socket.IPPROTO_TCP)
+    heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    heard.bind(address)
+    heard.listen(128)
+    return heard
 
 
 def _load(arguments: argparse.Namespace, log: Any) -> Any:

@@ -10,6 +10,7 @@ import h11
 from modelwright.errors import InstanceError
 
 _READ = 256 * 1024
+_AT_ONCE = 64 * 1024  # what fits the system's own buffers is sent before anything is heard
 _LONGEST_HEAD = 64 * 1024
 
 Header = tuple[str, str]
@@ -57,6 +58,9 @@ class Wire:
             OSError: the connection broke.
             Exception: what the body raised.
         """
+        if isinstance(body, bytes) and len(body) <= _AT_ONCE:
+            await self._send(method, path, headers, body)
+            return await self._head()
         sending = asyncio.create_task(self._send(method, path, headers, body))
         hearing = asyncio.create_task(self._head())
         try:
@@ -85,18 +89,19 @@ class Wire:
         self, method: str, path: str, headers: Iterable[Header], body: bytes | AsyncIterator[bytes]
     ) -> None:
         framing = ("content-length", str(len(body))) if isinstance(body, bytes) else ("transfer-encoding", "chunked")
-        self._write(h11.Request(method=method, target=path, headers=[("host", "instance"), framing, *headers]))
+        head = h11.Request(method=method, target=path, headers=[("host", "instance"), framing, *headers])
         if isinstance(body, bytes):
-            self._write(h11.Data(data=body))
+            self._write(head, h11.Data(data=body), h11.EndOfMessage())
         else:
+            self._write(head)
             async for piece in body:
                 self._write(h11.Data(data=piece))
                 await self._drained()
-        self._write(h11.EndOfMessage())
+            self._write(h11.EndOfMessage())
         await self._drained()
 
-    def _write(self, event: h11.Event) -> None:
-        self._writer.write(self._state.send(event) or b"")
+    def _write(self, *events: h11.Event) -> None:
+        self._writer.write(b"".join(self._state.send(event) or b"" for event in events))
 
     async def _drained(self) -> None:
         """Wait until there is room; that a connection broke is told by what is read of it, which may be an answer."""

@@ -19,6 +19,7 @@ from modelwright.serve.objects.sealed import PIECE, TAIL, Sealing
 _STAGING = "staging"
 _PART = 1024 * 1024
 _PARTS_AT_ONCE = 4
+_SMALL = 128 * 1024
 
 
 @final
@@ -58,14 +59,7 @@ class Backing:
         path = f"{_STAGING}/{self._count}"
         try:
             with told(path):
-                await obstore.put_async(
-                    self._store,
-                    path,
-                    aiter(content),
-                    use_multipart=True,
-                    chunk_size=_PART,
-                    max_concurrency=_PARTS_AT_ONCE,
-                )
+                await self._put(path, aiter(content))
                 await self._sync(path, content=True)
         except BaseException as failure:
             await self.discard(path)
@@ -73,6 +67,18 @@ class Backing:
                 raise content.failure from None
             raise
         return path
+
+    async def _put(self, path: str, pieces: AsyncIterator[bytes]) -> None:
+        begun = bytearray()
+        async for piece in pieces:
+            begun += piece
+            if len(begun) > _SMALL:
+                content = _after(bytes(begun), pieces)
+                await obstore.put_async(
+                    self._store, path, content, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                )
+                return
+        await obstore.put_async(self._store, path, bytes(begun), use_multipart=False)
 
     async def write(self, content: Sealing, path: str) -> None:
         """A file with that content at its place, whatever was there.
@@ -169,6 +175,12 @@ def told(where: str) -> Iterator[None]:
             "See to its disk or service; try again.",
         )
         raise StoreError(rule, where=where, way_out=way_out) from failure
+
+
+async def _after(begun: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield begun
+    async for piece in pieces:
+        yield piece
 
 
 async def _pieces(found: Any, path: str) -> AsyncIterator[bytes]:
