@@ -200,7 +200,7 @@ def test_a_body_that_breaks_off_is_raised_as_it_is_and_the_instance_goes_on(star
     assert invoke(instance, b"next")[2] == b"next"
 
 
-def test_an_error_of_the_model_is_an_answer_with_500(start, invoke, tmp_path) -> None:
+def test_an_error_of_the_model_is_an_answer_with_500(start, invoke, run, tmp_path) -> None:
     instance = start("""
         def model_fn(folder):
             return None
@@ -210,6 +210,7 @@ def test_an_error_of_the_model_is_an_answer_with_500(start, invoke, tmp_path) ->
     status, kind, body = invoke(instance, b"x")
     assert (status, kind) == (500, "application/json")
     assert json.loads(body)["message"] == "ValueError: no such animal"
+    run(instance.stop())
     assert "transform_fn" in (tmp_path / "record0").read_text()  # the trace is in the record
 
 

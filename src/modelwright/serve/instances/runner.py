@@ -100,7 +100,7 @@ async def _serve(arguments: argparse.Namespace, clock: Clock, log: Any) -> int:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A socket whose connections asyncio sends on without delay, which it does where the protocol is named (RFC 896)."""
+    """A socket whose connections asyncio sends on without delay (RFC 896), as it does where the protocol is named."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     heard = socket.socket(family, kind, socket.IPPROTO_TCP)
     heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
