@@ -6,7 +6,7 @@ neighbours, which may; a room in parentheses is still to come.
     cli                                                      the face: parse, call one function, show
     web | report                                             pages: live over HTTP; self-contained files from records
     (drivethru) | (twin) | (testing)                         applications; contracts for authors of plug-ins
-    (pipeline) | (endpoint)                                  the landing: the only places that wire stages together
+    (pipeline) | endpoint                                    the landing: the only places that wire stages together
     search | quantize | guard | serve | (promote)            the five stages
     training                                                 data sets, the training loop, checkpoints
     networks                                                 building blocks, families, tracing, measuring (torch)

@@ -11,16 +11,10 @@ from numpy.typing import NDArray
 
 from modelwright.cli.guard_arrays import Given, arrays, given_rows, is_file_of_arrays, named, texts
 from modelwright.cli.subject import as_trained
+from modelwright.endpoint import classifier
 from modelwright.errors import SettingError, ShapeError
-from modelwright.guard import Head, extract
 from modelwright.guard.extraction import Extracted
-from modelwright.quantize.artifact import MANIFEST, QuantizedManifest, load_artifact
-from modelwright.quantize.run import targets
-from modelwright.quantize.targets.target import Program
-from modelwright.records import DataCard, from_json
-from modelwright.search.handover import load_member, verify
-from modelwright.search.handover.manifest import FILES
-from modelwright.store import digest, read
+from modelwright.records import DataCard
 from modelwright.training import Data, Split, dataset
 
 _BATCH = 256
@@ -102,32 +96,9 @@ def artifact(folder: Path) -> Artifact:
         SettingError: the folder is no artifact, or cannot run here.
         RecordError: a file is missing, damaged, or belongs to another network.
     """
-    if (folder / FILES["manifest"]).is_file():
-        manifest = verify(folder)
-        module = load_member(folder)
-        return Artifact(folder.resolve().name, manifest.digest, manifest.data, lambda batches: extract(module, batches))
-    for place in (folder, folder / "artifact"):
-        if (place / MANIFEST).is_file():
-            return _quantized(place)
+    found = classifier(folder)
+    if found:
+        return Artifact(found.name, found.digest, found.card, found.see)
     way_out = f"Or a file of arrays, which ends in {', '.join(('.npz', '.safetensors'))}; or, once fitted, its guard."
     rule = "it must be a folder that modelwright search or modelwright quantize handed over"
     raise SettingError(rule, where="MODEL", value=str(folder), way_out=way_out)
-
-
-def _quantized(folder: Path) -> Artifact:
-    content = read(folder / MANIFEST)
-    manifest = from_json(content, QuantizedManifest, where=str(folder / MANIFEST))
-    program = load_artifact(folder, manifest.target, targets[manifest.target]())
-    return Artifact(manifest.model, digest(content), manifest.data, lambda batches: _run(program, batches))
-
-
-def _run(program: Program, batches: Iterable[Any]) -> Extracted:
-    """What a runtime tells, which is logits only; they serve as features, too."""
-    logits, labels = [], []
-    for batch in batches:
-        inputs, truth = batch if isinstance(batch, tuple) else (batch, None)
-        logits.append(program(inputs).double().numpy())
-        labels += [truth.numpy()] if truth is not None else []
-    found = np.concatenate(logits)
-    head = Head(np.eye(found.shape[1]), np.zeros(found.shape[1]))
-    return Extracted(found, found, np.concatenate(labels) if labels else None, head)
