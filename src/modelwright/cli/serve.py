@@ -7,6 +7,7 @@ from typing import cast
 from modelwright.cli.main import Command
 
 ACTIONS: dict[str, tuple[str, str]] = {
+    "pack": ("a model.tar.gz from a folder, or from a Hugging Face model", "modelwright.cli.serve_pack"),
     "plan": ("what a fleet that scales with its backlog would do under some traffic", "modelwright.cli.serve_plan"),
 }
 """Action -> (what it answers, the module that does it, which offers what a command's does)."""
