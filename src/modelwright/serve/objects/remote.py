@@ -61,13 +61,16 @@ class RemoteObjects:
         mode: Any = (
             "create" if condition.absent else {"e_tag": f'"{condition.etag}"'} if condition.etag else "overwrite"
         )
-        content: Any = pieces(body) if condition == ANYHOW else await _whole(body)
         attributes: Any = {"Content-Type": about.content_type, **about.metadata}
         attributes |= {_HEADERS[name]: value for name, value in about.headers.items() if name in _HEADERS}
+        content = await _begun(body, _PART if condition == ANYHOW else MOST_CONDITIONAL)
+        parts = not isinstance(content, bytes)
+        if parts and condition != ANYHOW:
+            rule = f"a put with a condition must be at most {MOST_CONDITIONAL} bytes in a store elsewhere"
+            raise ObjectError("EntityTooLarge", rule, where=f"{bucket}/{key}", way_out="Put it without the condition.")
         kept: Any = {"attributes": attributes, "mode": mode, "chunk_size": _PART, "max_concurrency": _PARTS_AT_ONCE}
-        kept["use_multipart"] = condition == ANYHOW
         with _refused(bucket, key):
-            await obstore.put_async(self._store(bucket), key, content, **kept)
+            await obstore.put_async(self._store(bucket), key, content, use_multipart=parts, **kept)
         return await self.head(bucket, key)
 
     async def head(self, bucket: str, key: str) -> Entry:
@@ -221,14 +224,20 @@ async def _pieces(found: Any, bucket: str, key: str) -> AsyncIterator[bytes]:
             yield bytes(piece)
 
 
-async def _whole(body: Body) -> bytes:
-    content = bytearray()
-    async for piece in pieces(body):
-        content += piece
-        if len(content) > MOST_CONDITIONAL:
-            rule = f"a put with a condition must be at most {MOST_CONDITIONAL} bytes in a store elsewhere"
-            raise ObjectError("EntityTooLarge", rule, way_out="Put it without the condition.")
-    return bytes(content)
+async def _begun(body: Body, most: int) -> bytes | AsyncIterator[bytes]:
+    """A body as bytes where it has at most so many, else as pieces, of which the first holds what was read of it."""
+    begun, rest = bytearray(), pieces(body)
+    async for piece in rest:
+        begun += piece
+        if len(begun) > most:
+            return _chained(bytes(begun), rest)
+    return bytes(begun)
+
+
+async def _chained(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield begun
+    async for piece in rest:
+        yield piece
 
 
 def _below(least: bytes) -> str | None:
