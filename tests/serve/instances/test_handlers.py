@@ -3,8 +3,10 @@
 import asyncio
 import io
 import json
+import sys
 import tarfile
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from modelwright.errors import BusyError, RecordError, SettingError
 from modelwright.serve.instances import Call, Reply, unpack
 from modelwright.serve.instances.batching import Desk
 from modelwright.serve.instances.coding import BYTES, CSV, JSON, NPY, TEXT, decode, encode
-from modelwright.serve.instances.loading import load_handler, requirements_of
+from modelwright.serve.instances.loading import install, load_handler, requirements_of
 from modelwright.serve.instances.record import Record
 
 plain = st.recursive(
@@ -292,3 +294,25 @@ def test_a_record_stays_small_and_keeps_the_end(tmp_path_factory, pieces) -> Non
     assert len(kept) <= 500
     assert written.endswith(kept)
     assert len(kept) >= min(len(written), 1)
+
+
+def test_requirements_are_installed_where_they_are_asked_for_and_once(tmp_path, monkeypatch) -> None:
+    wheel = tmp_path / "oneword-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("oneword.py", "WORD = 'installed'")
+        file.writestr("oneword-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: oneword\nVersion: 1.0\n")
+        file.writestr("oneword-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("oneword-1.0.dist-info/RECORD", "")
+    (tmp_path / "model" / "code").mkdir(parents=True)
+    needed = tmp_path / "model" / "code" / "requirements.txt"
+    needed.write_text(f"{wheel}\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert requirements_of(tmp_path / "model") == needed
+    install(needed, tmp_path / "packages")
+    wheel.unlink()
+    install(needed, tmp_path / "packages")  # it is there already
+    source = "import oneword\ndef model_fn(folder): return None\ndef predict_fn(data, model): return oneword.WORD"
+    assert json.loads(served(tmp_path / "model", source, b"1").body) == "installed"
+    needed.write_text("--no-index\nnothing-of-that-name\n")
+    with pytest.raises(SettingError, match="nothing-of-that-name"):
+        install(needed, tmp_path / "packages")

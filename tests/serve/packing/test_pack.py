@@ -141,12 +141,13 @@ def test_ranks_are_those_of_pagerank_on_the_graph_of_likeness(sentences: list[li
         return sum(one.count(word) * other.count(word) * idf[word] ** 2 for word in set(one) & set(other))
 
     graph = networkx.Graph()
+    graph.add_nodes_from(range(count))
     for row, one in enumerate(sentences):
         for column, other in enumerate(sentences):
             cosine = product(one, other) / np.sqrt(product(one, one) * product(other, other))
             if abs(cosine - 0.1) < 1e-6:
                 return  # on the threshold rounding decides
-            if cosine > 0.1:
+            if cosine > 0.1 and row != column:
                 graph.add_edge(row, column)
     wanted = networkx.pagerank(graph, alpha=1 - DAMPING, tol=1e-12, max_iter=1000)
     assert rank(sentences) == pytest.approx([wanted[row] for row in range(count)], abs=1e-7)
@@ -160,6 +161,13 @@ def test_a_summary_is_made_of_the_texts_own_sentences_in_their_order(text: str, 
         if chosen.startswith(sentence):
             chosen = chosen[len(sentence) :].lstrip()
     assert chosen == ""
+
+
+def test_a_sentence_that_is_like_no_other_ranks_last() -> None:
+    shares = rank([words(sentence) for sentence in split(TEXT)])
+    assert shares[split(TEXT).index("It rained all day.")] == pytest.approx(shares.min())
+    assert shares.sum() == pytest.approx(1)
+    assert shares.max() > 2 * shares.min()
 
 
 def test_words_are_words() -> None:
@@ -234,6 +242,14 @@ def test_a_hugging_face_model_without_a_script_is_served_by_its_task(pegasus: Pa
         answers = served(pegasus, tmp_path / "record", *bodies, HF_TASK=task)
         assert (answers[0][0], json.loads(answers[0][1])) == (200, [{key: wanted}])
         assert answers[1][0] == 400
+
+
+def test_a_model_of_the_hub_is_loaded_by_its_name(pegasus: Path, tmp_path: Path) -> None:
+    """A folder's name stands for one of the hub, which transformers loads by the same function."""
+    (tmp_path / "empty").mkdir()
+    named = {"HF_MODEL_ID": str(pegasus), "HF_TASK": "summarization"}
+    [(status, body)] = served(tmp_path / "empty", tmp_path / "record", (b"the cat sat", "text/plain", ""), **named)
+    assert (status, list(json.loads(body)[0])) == (200, ["summary_text"])
 
 
 def test_a_damaged_archive_is_told_of(tmp_path: Path) -> None:

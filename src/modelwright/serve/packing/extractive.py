@@ -9,6 +9,9 @@ frequency, is above a threshold. A sentence is central as far as central sentenc
 share of a random walk, which jumps anywhere with a small probability d,
 
     p(u) = d / N + (1 - d) * sum over v joined to u of p(v) / degree(v).
+
+In the paper a sentence is joined to itself, too, and one that is like no other has the average rank. Here it is not,
+and its walk goes on anywhere, so that it ranks last.
 """
 
 import json
@@ -88,8 +91,9 @@ def rank(sentences: list[list[str]], threshold: float = THRESHOLD, damping: floa
     scale = np.sqrt(np.where(norms > 0, norms, 1.0)).astype(np.float32)
     likeness /= np.outer(scale, scale)
     joined = likeness > threshold
-    np.fill_diagonal(joined, True)  # as in the paper, where a sentence is like itself
-    walk = joined / joined.sum(1, keepdims=True)
+    np.fill_diagonal(joined, False)
+    degree = joined.sum(1, keepdims=True)
+    walk = np.where(degree > 0, joined / np.maximum(degree, 1), 1.0 / count)
     shares = np.full(count, 1.0 / count)
     for _ in range(1000):
         moved: NDArray[np.float64] = damping / count + (1.0 - damping) * (shares @ walk)
