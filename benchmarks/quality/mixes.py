@@ -34,7 +34,7 @@ from modelwright.quantize.groups import groups, most_sensitive
 from modelwright.quantize.judging import Judge, Samples
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
 from modelwright.quantize.run import targets
-from modelwright.quantize.sensitivity import one_at_a_time, sensitivities
+from modelwright.quantize.sensitivity import one_at_a_time
 from modelwright.quantize.stand import Stand
 from modelwright.quantize.timing import time_in_turns
 from modelwright.records import Device, Quantization, Sensitivity
@@ -113,14 +113,14 @@ class Case:
 
     def mixes(self, whole: Prepared, alone: tuple[Sensitivity, ...]) -> None:
         """The allocator's front."""
-        sets = {one.name: one.layers for one in groups(whole.layers, apart=most_sensitive(alone))}
+        together = [one.layers for one in groups(whole.layers, apart=most_sensitive(alone))]
         nodes = {one.name: one.node for one in whole.layers}
-        told = sensitivities(self.prepared(share=False), self.shop.judge, sets.values())
+        noise = {one.layers[0]: one.mse for one in alone}
         stand = Stand(self.shop, self.inputs[:1], "int8 rest fp32")
         begun = CLOCK.seconds()
 
         def recipe_of(integer: frozenset[str], kind: str) -> Quantization:
-            left = [name for group, names in sets.items() if group not in integer for name in names]
+            left = [one.name for one in whole.layers if one.name not in integer]
             return msgspec.structs.replace(self.recipe, floats=kind, layers=dict.fromkeys(left, kind))
 
         def measure(integer: frozenset[str], kind: str) -> float:
@@ -131,15 +131,13 @@ class Case:
         power = float(self.shop.judge.reference.square().mean())
         floats = self.shop.target.profile.floats
         floor = {kind: power / 10 ** ((self.tried[kind].candidate.sqnr_db or 0) / 10) for kind in floats}
-        noise = {name: one.mse for name, one in zip(sets, told, strict=True)}
-        found = allocate(
-            noise, floats, measure, floor=floor, more=lambda: CLOCK.seconds() - begun < 60 * self.given.minutes
-        )
+        limit = begun + 60 * self.given.minutes
+        found = allocate(noise, floats, measure, together=together, floor=floor, more=lambda: CLOCK.seconds() < limit)
         print(f"{self.name}: {len(found)} mixes in {CLOCK.seconds() - begun:.0f} s", file=sys.stderr, flush=True)
         for place, mix in enumerate(front(found), 1):
             if mix.integer:
                 recipe = recipe_of(mix.integer, mix.floats)
-                name = f"mix {place}: {len(mix.integer)} of {len(sets)} groups, rest {mix.floats}"
+                name = f"mix {place}: {len(mix.integer)} of {len(noise)} layers, rest {mix.floats}"
                 self.add(name.replace(":", ","), recipe, lambda recipe=recipe: self.part(whole, recipe))
 
     def rows(self, device: Device) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Numbers dealt out to groups: on costs whose best mix is known, it is found; all is measured once, and in time."""
+"""Numbers dealt out to layers: on costs whose best mix is known, it is found; all is measured once, and in time."""
 
 import itertools
 import math
@@ -83,7 +83,7 @@ def test_each_mix_is_measured_once_and_the_front_is_not_beaten(
         {name: one[2] for name, one in zip(names, drawn, strict=True)},
     )
     found = allocate(noise, ["fp32", "bf16"], chain)
-    assert len(set(chain.asked)) == len(chain.asked) == len(found) <= 4 + 4 * len(names)
+    assert len(set(chain.asked)) == len(chain.asked) == len(found) <= 4 + 7 + 4 * len(names)
     best = front(found)
     assert list(best) == sorted(best, key=lambda mix: mix.latency_s)
     for mix in best:
@@ -91,6 +91,32 @@ def test_each_mix_is_measured_once_and_the_front_is_not_beaten(
         assert not any(one.latency_s < mix.latency_s and one.noise <= mix.noise for one in found)
     for mix in found:
         assert any(one.latency_s <= mix.latency_s and one.noise <= mix.noise for one in best)
+
+
+@given(st.lists(st.tuples(times, times, times), min_size=2, max_size=8), st.floats(0, 0.5))
+def test_no_way_of_leaving_out_the_most_sensitive_layers_is_better_in_both(
+    drawn: list[tuple[float, float, float]], border: float
+) -> None:
+    floats, whole, noise = ({NAMES[place]: one[kind] for place, one in enumerate(drawn)} for kind in range(3))
+    best = front(allocate(noise, ["fp32"], Chain(floats, whole, border)))
+    asked = Chain(floats, whole, border)
+    order = sorted(noise, key=lambda name: -noise[name])
+    for step in range(1, 8):
+        kept = frozenset(order[len(order) * step // 8 :])
+        took, lost = asked(kept, "fp32"), sum(noise[name] for name in kept)
+        assert any(mix.latency_s <= took and mix.noise <= lost + 1e-9 for mix in best)
+
+
+def test_layers_of_one_group_turn_together_and_the_most_sensitive_alone() -> None:
+    chain = Chain(EVEN, {**dict.fromkeys(NAMES, 0.4), "c": 2.0, "d": 2.0}, border=0.1)
+    together = ["ab", "cd", "efgh"]
+    found = allocate(EVEN, ["fp32"], chain, together=together)
+    assert fastest(found).integer == frozenset("abefgh")
+    cuts = {frozenset(NAMES[step:]) for step in range(9)}
+    assert all(
+        mix.integer in cuts or all(set(group) <= mix.integer or not set(group) & mix.integer for group in together)
+        for mix in found
+    )
 
 
 @pytest.mark.parametrize("budget", [0, 1, 3, 6, 13])

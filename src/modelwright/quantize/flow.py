@@ -16,7 +16,7 @@ import torch
 from torch import fx
 
 from modelwright.errors import ExportError, ModelwrightError
-from modelwright.quantize.allocate import allocate, front
+from modelwright.quantize.allocate import CUTS, allocate, front
 from modelwright.quantize.candidates import Tried, Workshop
 from modelwright.quantize.dynamic import without_dynamic
 from modelwright.quantize.graph import capture, layers, recurrent
@@ -24,7 +24,7 @@ from modelwright.quantize.groups import groups, most_sensitive
 from modelwright.quantize.judging import Judge
 from modelwright.quantize.prepare import Prepared, calibrate, convert, prepare, restrict
 from modelwright.quantize.qat import default_tuning, trained
-from modelwright.quantize.sensitivity import cumulative, one_at_a_time, pairs, sensitivities
+from modelwright.quantize.sensitivity import cumulative, one_at_a_time, pairs
 from modelwright.quantize.settings import Site, Wishes
 from modelwright.quantize.stand import Stand
 from modelwright.quantize.subject import Subject, Training
@@ -183,21 +183,22 @@ class Flow:
     def mixes(self, recipe: Quantization) -> None:
         """Some groups of layers in whole numbers, the rest in floats: the front of whole-graph time and noise."""
         whole = self.prepared(recipe)
-        layers = {one.name: one.layers for one in groups(whole.layers, apart=most_sensitive(self.sensitivities))}
-        if len(layers) < 2 or not self.time():
+        together = [one.layers for one in groups(whole.layers, apart=most_sensitive(self.sensitivities))]
+        if len(together) < 2 or not self.time():
             return
+        noise = {one.layers[0]: one.mse for one in self.sensitivities if len(one.layers) == 1}
         full = f"int8-{recipe.techniques[0] if recipe.techniques else recipe.calibration}"
         stand = Stand(self.workshop, self.subject.judged.inputs[: self.workshop.batch], full)
         profile, nodes = self.workshop.target.profile, {one.name: one.node for one in whole.layers}
-        done, most = 0, 2 * len(profile.floats) + 4 * len(layers)
+        done, most = 0, 2 * len(profile.floats) + CUTS + 4 * len(together)
 
         def mixed(integer: Iterable[str], floats: str) -> Quantization:
-            left = [name for group, names in layers.items() if group not in integer for name in names]
+            left = [one.name for one in whole.layers if one.name not in integer]
             return msgspec.structs.replace(recipe, floats=floats, layers=dict.fromkeys(left, floats))
 
         def measure(integer: frozenset[str], floats: str) -> float:
             nonlocal done
-            self.site.tell("mixes", done, most, f"{len(integer)} of {len(layers)} groups in whole numbers, {floats}")
+            self.site.tell("mixes", done, most, f"{len(integer)} of {len(noise)} layers in whole numbers, {floats}")
             done += 1
             wanted = mixed(integer, floats)
             left = [nodes[name] for name in wanted.layers]
@@ -211,9 +212,9 @@ class Flow:
 
         able = [name for name in profile.floats if self.tried[name].candidate.state == "finished"]
         floor = {name: self._float_noise(name) for name in able}
-        found = allocate(self._noise(recipe, layers), able, measure, floor=floor, more=self.time)
+        found = allocate(noise, able, measure, together=together, floor=floor, more=self.time)
         partly = [
-            mix for mix in front(found) if mix.integer and (len(mix.integer) < len(layers) or mix.floats != "fp32")
+            mix for mix in front(found) if mix.integer and (len(mix.integer) < len(noise) or mix.floats != "fp32")
         ]
         for place, mix in enumerate(partly[:FINALISTS], 1):
             wanted = mixed(mix.integer, mix.floats)
@@ -308,11 +309,6 @@ class Flow:
         """The graph with some layers in whole numbers, by the ranges of all."""
         profile = self.workshop.target.profile
         return convert(restrict(self.prepared(recipe), self.changed(recipe), recipe, profile))
-
-    def _noise(self, recipe: Quantization, sets: dict[str, tuple[str, ...]]) -> dict[str, float]:
-        """What each group by itself adds to the outputs' mean squared error."""
-        told = sensitivities(self._by_layer(recipe), self._brief(len(sets)), sets.values())
-        return {name: one.mse for name, one in zip(sets, told, strict=True)}
 
     def _brief(self, times: int) -> Judge:
         """A judge on as many samples as can be asked so many times in its part of the budget."""
