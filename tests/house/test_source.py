@@ -10,6 +10,7 @@ READS_A_CLOCK: dict[str, str] = {
     "clock.py": "the one place that reads a clock",
 }
 READS_THE_ENVIRONMENT: dict[str, str] = {
+    "serve/instances/afar.py": "stands for such a process, and hands its variables on",
     "serve/instances/runner.py": "a process of its own, to which a container's contract gives its settings so",
 }
 ASSERTS: dict[str, str] = {}

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from modelwright.clock import Clock, SystemClock
 from modelwright.serve.instances.batching import Desk
 from modelwright.serve.instances.contract import Contract
 from modelwright.serve.instances.loading import install, load_handler, requirements_of
+from modelwright.serve.instances.parent import end_with_parent, tell
 
 _KEEP_ALIVE_S = 3600
 _UNLOADABLE = 3
@@ -44,8 +44,7 @@ class _Server(uvicorn.Server):
 def main(words: Sequence[str]) -> int:
     """Run one instance until it is told to end; its exit code."""
     arguments = _parser().parse_args(words)
-    if arguments.lifeline is not None:
-        threading.Thread(target=_end_with_parent, args=(arguments.lifeline,), daemon=True).start()
+    end_with_parent(arguments.lifeline)
     clock = SystemClock()
 
     def log(line: dict[str, Any]) -> None:
@@ -78,7 +77,7 @@ async def _serve(arguments: argparse.Namespace, clock: Clock, log: Any) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
     serving = asyncio.create_task(server.serve([heard]))
-    _tell(arguments.tell, {"port": heard.getsockname()[1]})
+    tell(arguments.tell, {"port": heard.getsockname()[1]})
     loading = asyncio.create_task(asyncio.to_thread(_load, arguments, log))
     await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
@@ -86,13 +85,13 @@ async def _serve(arguments: argparse.Namespace, clock: Clock, log: Any) -> int:
     if loading.exception() is not None:
         failure = loading.exception()
         log({"level": "error", "event": "load", "error": repr(failure), "trace": "".join(_lines(failure))[-8000:]})
-        _tell(arguments.tell, {"failed": f"{type(failure).__name__}: {failure}"[:2000]})
+        tell(arguments.tell, {"failed": f"{type(failure).__name__}: {failure}"[:2000]})
         return _UNLOADABLE
     handler = loading.result()
     waiting = arguments.concurrency + arguments.waiting
     contract.desk = Desk(handler, arguments.concurrency, waiting, arguments.max_batch, arguments.max_wait)
     log({"level": "info", "event": "ready", "handler": type(handler).__name__, "batches": handler.batches})
-    _tell(arguments.tell, {"ready": True})
+    tell(arguments.tell, {"ready": True})
     await serving
     await contract.desk.close()
     log({"level": "info", "event": "end"})
@@ -116,19 +115,6 @@ def _load(arguments: argparse.Namespace, log: Any) -> Any:
     elif needed:
         log({"level": "warning", "event": "requirements", "file": str(needed), "installed": False})
     return load_handler(arguments.model, arguments.handler, os.environ)
-
-
-def _end_with_parent(lifeline: int) -> None:
-    """Wait until the other end of the pipe is closed, then end at once."""
-    while os.read(lifeline, 1):
-        continue
-    os._exit(1)
-
-
-def _tell(pipe: int | None, line: dict[str, Any]) -> None:
-    if pipe is not None:
-        with contextlib.suppress(BrokenPipeError):  # who listened has heard enough
-            os.write(pipe, msgspec.json.encode(line) + b"\n")
 
 
 def _lines(failure: BaseException | None) -> list[str]:
