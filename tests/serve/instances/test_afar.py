@@ -6,7 +6,9 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from modelwright.errors import InstanceError
 from modelwright.serve.instances import Instance, Launch, start_instance
+from modelwright.serve.instances.guest import Guest
 
 ECHO = """
     import hashlib, json, os
@@ -75,6 +78,28 @@ def test_it_answers_with_the_model_and_variables_that_were_sent_and_ends_with_it
     os.kill(instance.process, signal.SIGKILL)
     assert select.select([watch], [], [], 30)[0], "it lives on without its stand-in"
     os.close(watch)
+
+
+def test_what_a_killed_guest_left_is_removed_by_the_next_and_what_a_living_one_has_is_not(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there"))
+    (tmp_path / "there").mkdir()
+    code = (
+        "import os, signal, modelwright.serve.instances.guest as guest\nguest.Guest(dict)\nos.kill(0, signal.SIGKILL)"
+    )
+    words = [sys.executable, "-c", code]
+    here = {**os.environ, "TMPDIR": str(tmp_path / "there")}
+    assert subprocess.run(words, env=here, start_new_session=True).returncode == -signal.SIGKILL
+    [left] = (tmp_path / "there").iterdir()
+    one = Guest(dict)
+    [mine] = (tmp_path / "there").iterdir()
+    assert mine != left
+    two = Guest(dict)
+    assert len(list((tmp_path / "there").iterdir())) == 2
+    one.remove()
+    two.remove()
+    assert not list((tmp_path / "there").iterdir())
 
 
 def test_when_it_dies_its_stand_in_says_how_and_ends(begin, invoke, run) -> None:

@@ -1,11 +1,13 @@
 """An instance on another machine, as what hosts it there: the model's files come in pieces, calls as lines of bytes."""
 
 import asyncio
+import contextlib
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import final
+from typing import IO, final
 
 from modelwright.errors import InstanceError
 from modelwright.serve.instances.archive import unpack
@@ -16,6 +18,7 @@ PIECE = 1024 * 1024
 """Bytes that are handed over at once at most."""
 
 _FOREVER_S = 30 * 86_400.0
+_PREFIX = "modelwright-guest-"
 
 
 @final
@@ -28,7 +31,7 @@ class Guest:
 
     def __init__(self, environment: Callable[[], Mapping[str, str]]) -> None:
         self._environment = dict(environment())
-        self._home = Path(tempfile.mkdtemp(prefix="modelwright-guest-"))
+        self._home, self._lock = _settle(Path(tempfile.gettempdir()))
         self._instance: Instance | None = None
         self._lines: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 
@@ -110,8 +113,21 @@ class Guest:
     def remove(self) -> None:
         """Remove the model's files."""
         shutil.rmtree(self._home, ignore_errors=True)
+        self._lock.close()
 
     def _running(self) -> Instance:
         if self._instance is None:
             raise InstanceError("unready", "an instance must be started before it is used")
         return self._instance
+
+
+def _settle(place: Path) -> tuple[Path, IO[bytes]]:
+    """A folder of one's own, and the file by whose lock others see that its guest lives; those of dead ones go."""
+    for old in place.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), (old / "lock").open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+    part = Path(tempfile.mkdtemp(prefix=".modelwright-", dir=place))
+    lock = (part / "lock").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return part.rename(place / f"{_PREFIX}{part.name.rpartition('-')[2]}"), lock  # it is seen with its lock
