@@ -65,6 +65,7 @@ from modelwright.records.review import (
     ReviewRules,
     Verdict,
 )
+from modelwright.records.scalables import ActivityRecord, AlarmRecord, PolicyRecord, ScalableTargetRecord
 from modelwright.records.scaling import Coefficients, Family, Law, Observation, Powers, Reference, ScaledMember
 from modelwright.records.serving import (
     FINISHED,
@@ -96,7 +97,9 @@ __all__ = [
     "FINISHED",
     "WEIGHTS",
     "WIDTHS",
+    "ActivityRecord",
     "Agreement",
+    "AlarmRecord",
     "Answer",
     "Architecture",
     "AuditedRisk",
@@ -158,6 +161,7 @@ __all__ = [
     "Platform",
     "Point",
     "Policy",
+    "PolicyRecord",
     "PoolHead",
     "Powers",
     "Precision",
@@ -181,6 +185,7 @@ __all__ = [
     "ReviewRules",
     "Role",
     "Sample",
+    "ScalableTargetRecord",
     "ScaledMember",
     "Scheme",
     "Sensitivity",

@@ -1,0 +1,289 @@
+"""Endpoints become what their records say: created, changed without a gap, and deleted when their work is done."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+import msgspec
+from msgspec.structs import replace
+
+from modelwright.errors import StoreError, UnknownNameError
+from modelwright.records import EndpointRecord, ModelRecord
+from modelwright.serve.scalables import deregister_target, targets_of
+from modelwright.serve.service.crew import Crew, Member, Yard
+from modelwright.serve.service.dispatcher import Dispatcher
+from modelwright.serve.service.log import tell, warn
+from modelwright.serve.state import ENDPOINTS, MODELS, Kind, Unit, cancel_queued, remove_endpoint, set_status
+
+GIVEN_UP = 3
+"""Starts without success after which a configuration that never had an instance has failed."""
+
+_AGAIN_S = 1.0
+_LOOK_S = 5.0
+_CANCELLED = "its endpoint was deleted"
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """The model that a variant of an endpoint was given: it is served on when the model's own record is deleted."""
+
+    name: str
+    model: ModelRecord
+
+
+PLACED = Kind("placed model", Placed, "model of a variant")
+
+Models = Mapping[str, ModelRecord]
+"""Variant -> its model."""
+
+
+@final
+@dataclass(eq=False)
+class Stand:
+    """An endpoint on this server.
+
+    Attributes:
+        record: what its crews were made of.
+        models: that they load.
+        crews: variant -> its instances.
+        coming: the same of a change that is under way; None where there is none.
+        closing: the end of the endpoint, once that has begun.
+    """
+
+    record: EndpointRecord
+    models: Models
+    crews: dict[str, Crew]
+    coming: tuple[EndpointRecord, Models, dict[str, Crew]] | None = None
+    closing: asyncio.Task[None] | None = None
+    going: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def ready(self) -> list[Member]:
+        """Instances that take calls."""
+        crews = [*self.crews.values(), *(self.coming[2].values() if self.coming else ())]
+        return [member for crew in crews for member in crew.ready]
+
+    @property
+    def members(self) -> int:
+        """Instances that there are, however they fare."""
+        return sum(len(crew.members) for crew in self.crews.values())
+
+
+@final
+class Endpoints:
+    """Drives all endpoints.
+
+    Args:
+        yard: what crews share.
+        dispatcher: which is told of endpoints that are gone.
+    """
+
+    def __init__(self, yard: Yard, dispatcher: Dispatcher) -> None:
+        self.stands: dict[str, Stand] = {}
+        self._yard = yard
+        self._ledger = yard.ledger
+        self._dispatcher = dispatcher
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at all endpoints again, such as when one was changed."""
+        self._woken.set()
+
+    def ready(self, endpoint: str) -> list[Member]:
+        """An endpoint's instances that take calls."""
+        stand = self.stands.get(endpoint)
+        return stand.ready if stand else []
+
+    async def run(self) -> None:
+        """Keep endpoints as their records say, for ever."""
+        while True:
+            self._woken.clear()
+            try:
+                await self.look()
+            except StoreError as failure:
+                warn("endpoints not looked at", error=str(failure))
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            try:
+                async with asyncio.timeout(_LOOK_S):  # for what other servers change
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self) -> None:
+        """Look at every endpoint once.
+
+        Raises:
+            StoreError: the state cannot be read or changed.
+        """
+        for record in await self._ledger.read(ENDPOINTS.all):
+            try:
+                await self._settle(record)
+            except UnknownNameError:  # it was deleted meanwhile
+                continue
+
+    async def close(self) -> None:
+        """Let all instances finish what they work on, and stop them."""
+        await asyncio.gather(*(crew.close() for crew in self._crews()))
+
+    async def kill(self) -> None:
+        """End all instances at once."""
+        await asyncio.gather(*(crew.kill() for crew in self._crews()))
+
+    def _crews(self) -> list[Crew]:
+        found = []
+        for stand in self.stands.values():
+            found += [*stand.crews.values(), *(stand.coming[2].values() if stand.coming else ())]
+        return found
+
+    async def _settle(self, record: EndpointRecord) -> None:
+        stand = self.stands.get(record.name)
+        if stand is None:
+            if record.status == "Failed":
+                return
+            try:
+                models = await self._models(record, anew=record.status in ("Creating", "Updating"))
+            except UnknownNameError as failure:
+                await self._ledger.do(set_status, record.name, "Failed", str(failure))
+                return
+            stand = self.stands[record.name] = Stand(record, models, self._made(record, models))
+        if stand.closing is not None:
+            return
+        if record.status == "Deleting":
+            stand.closing = asyncio.create_task(self._delete(stand, record.name))
+            return
+        if record.status == "Updating":
+            await self._change(stand, record)
+        for variant in (stand.coming[0] if stand.coming else record).variants:
+            crew = (stand.coming[2] if stand.coming else stand.crews).get(variant.name)
+            if crew is not None:
+                crew.want(variant.instances)
+        await self._judge(stand, record)
+
+    async def _change(self, stand: Stand, record: EndpointRecord) -> None:
+        """Begin a change; where only numbers or weights differ, the instances stay."""
+        if stand.coming is not None:
+            return
+        try:
+            models = await self._models(record, anew=True)
+        except UnknownNameError as failure:
+            await self._ledger.do(_restore, stand.record, str(failure))
+            return
+        if _spec(record, models) == _spec(stand.record, stand.models):
+            stand.record = record
+        else:
+            stand.coming = record, models, self._made(record, models)
+
+    async def _judge(self, stand: Stand, record: EndpointRecord) -> None:
+        """Whether an endpoint that comes or changes has come to be, or never will."""
+        crews = stand.coming[2] if stand.coming else stand.crews
+        if record.status not in ("Creating", "Updating"):
+            stand.record = record
+            return
+        hopeless = [one for one in crews.values() if one.failures >= GIVEN_UP and not one.ever_ready]
+        if hopeless:
+            await self._give_up(stand, record, hopeless[0].reason)
+        elif all(len(one.ready) >= one.desired for one in crews.values()):
+            if stand.coming is not None:
+                for crew in stand.crews.values():
+                    self._dismiss(stand, crew)
+                stand.record, stand.models, stand.crews = stand.coming
+                stand.coming = None
+            stand.record = await self._ledger.do(set_status, record.name, "InService")
+            tell("in service", endpoint=record.name)
+            self._dispatcher.wake(record.name)
+
+    async def _give_up(self, stand: Stand, record: EndpointRecord, reason: str) -> None:
+        warn("gave up", endpoint=record.name, reason=reason)
+        crews = stand.coming[2] if stand.coming else stand.crews
+        await asyncio.gather(*(crew.kill() for crew in crews.values()))
+        if stand.coming is not None:  # it goes on as it was before
+            stand.coming = None
+            await self._ledger.do(_restore, stand.record, f"the change to {record.configuration} failed: {reason}")
+        else:
+            await self._ledger.do(set_status, record.name, "Failed", reason[:1024])
+            self.stands.pop(record.name, None)
+
+    async def _delete(self, stand: Stand, name: str) -> None:
+        """Cancel what waits, let finish what runs, and forget the endpoint."""
+        while True:
+            try:
+                while await self._ledger.do(cancel_queued, name, _CANCELLED):
+                    continue
+                await asyncio.gather(*(crew.close() for crew in self._crews_of(stand)))
+                for target in await self._ledger.read(targets_of, name):
+                    await self._ledger.do(deregister_target, target.name)
+                if await self._ledger.do(_removed, name):
+                    break
+            except UnknownNameError:
+                break
+            except StoreError as failure:
+                warn("not deleted", endpoint=name, error=str(failure))
+            await asyncio.sleep(_AGAIN_S)
+        self._dispatcher.forget(name)
+        self.stands.pop(name, None)
+        self.wake()
+        tell("deleted", endpoint=name)
+
+    def _crews_of(self, stand: Stand) -> list[Crew]:
+        return [*stand.crews.values(), *(stand.coming[2].values() if stand.coming else ())]
+
+    def _dismiss(self, stand: Stand, crew: Crew) -> None:
+        task = asyncio.create_task(crew.close())
+        stand.going.add(task)
+        task.add_done_callback(stand.going.discard)
+
+    def _made(self, record: EndpointRecord, models: Models) -> dict[str, Crew]:
+        concurrency = record.settings.concurrency if record.settings else 1
+        return {
+            variant.name: Crew(self._yard, record.name, variant.name, models[variant.name], concurrency)
+            for variant in record.variants
+        }
+
+    async def _models(self, record: EndpointRecord, *, anew: bool) -> Models:
+        """The models of an endpoint's variants; where they are read anew, they are kept for later.
+
+        Raises:
+            UnknownNameError: one is not there.
+        """
+
+        def placed(unit: Unit) -> Models:
+            found = {}
+            for variant in record.variants:
+                name = f"{record.name}/{variant.name}"
+                kept = PLACED.find(unit.connection, name)
+                known = MODELS.find(unit.connection, variant.model)
+                if kept is not None and kept.model.name == variant.model and (known is None or not anew):
+                    found[variant.name] = kept.model
+                    continue
+                found[variant.name] = known or MODELS.get(unit.connection, variant.model)
+                write = PLACED.create if kept is None else PLACED.replace
+                write(unit, Placed(name, found[variant.name]))
+            return found
+
+        return await self._ledger.do(placed)
+
+
+def _spec(record: EndpointRecord, models: Models) -> object:
+    """What instances depend on."""
+    concurrency = record.settings.concurrency if record.settings else 1
+    return concurrency, sorted((name, model.name, model.created_at) for name, model in models.items())
+
+
+def _restore(unit: Unit, record: EndpointRecord, reason: str) -> None:
+    """Let an endpoint be what it was before a change, and in service."""
+    now = ENDPOINTS.get(unit.connection, record.name)
+    if now.status != "Deleting":
+        restored = replace(record, status="InService", reason=reason[:1024], updated_at=unit.at)
+        ENDPOINTS.replace(unit, restored, status=restored.status)
+
+
+def _removed(unit: Unit, name: str) -> bool:
+    """Remove an endpoint whose requests are done, with what was kept for its variants; whether it is gone."""
+    variants = ENDPOINTS.get(unit.connection, name).variants
+    if not remove_endpoint(unit, name):
+        return False
+    for variant in variants:
+        if PLACED.find(unit.connection, f"{name}/{variant.name}") is not None:
+            PLACED.delete(unit, f"{name}/{variant.name}")
+    return True

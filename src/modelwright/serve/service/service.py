@@ -1,0 +1,203 @@
+"""The service: queue, objects, instances and autoscaler as one, for whichever face is put before it."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import final
+
+from msgspec.structs import replace
+
+from modelwright.clock import Clock
+from modelwright.errors import BusyError, ObjectError, StoreError
+from modelwright.records import Invocation, RequestRecord
+from modelwright.serve.instances import Answering
+from modelwright.serve.objects import About, Body, OwnObjects, address_of, open_own, place_of
+from modelwright.serve.service.crew import Yard
+from modelwright.serve.service.dispatcher import Dispatcher
+from modelwright.serve.service.endpoints import Endpoints
+from modelwright.serve.service.ledger import Ledger
+from modelwright.serve.service.log import tell, warn
+from modelwright.serve.service.models import Models
+from modelwright.serve.service.realtime import Realtime
+from modelwright.serve.service.scaler import Scaler
+from modelwright.serve.service.site import Site
+from modelwright.serve.state import State, accept, clean_up, sample
+
+SWEEP_S, SAMPLE_S, CLEAN_S = 1.0, 5.0, 60.0
+
+Deliver = Callable[["Service"], Awaitable[None]]
+"""A loop that delivers messages for as long as the service runs."""
+
+
+@final
+class Service:
+    """A running service; `open_service` makes one.
+
+    Attributes:
+        site: settings.
+        clock: tells the time.
+        ids: makes names that nobody can guess.
+        state: the queue, and all that has a name.
+        objects: inputs and answers.
+        ledger: the state, awaited.
+        endpoints: their instances.
+        dispatcher: attempts under way.
+        draining: nothing new is taken.
+    """
+
+    def __init__(self, site: Site, clock: Clock, ids: Callable[[], str], state: State, objects: OwnObjects) -> None:
+        self.site, self.clock, self.ids = site, clock, ids
+        self.state, self.objects = state, objects
+        self.ledger = Ledger(state)
+        self.draining = False
+        self.messages = asyncio.Event()
+        self.models = Models(site.data / "models", objects, allow_files=site.allow_files)
+        self.dispatcher = Dispatcher(self.ledger, objects, lambda endpoint: self.endpoints.ready(endpoint))
+        yard = Yard(site, self.ledger, self.models, ids, asyncio.Semaphore(site.most_instances), self._changed)
+        self.endpoints = Endpoints(yard, self.dispatcher)
+        self.realtime = Realtime(self.endpoints, site.waiting)
+        self.scaler = Scaler(self.ledger, ids, site.time_factor, self.poke)
+
+    async def accept(self, invocation: Invocation, body: bytes | None = None) -> RequestRecord:
+        """Take a request; when this returns, it is on the disk. Made again, it is answered with the first one.
+
+        Args:
+            invocation: what is asked for.
+            body: the input, where it comes with the request; it is kept under the invocation's location, or under one
+                of its own in the service's bucket where that is "".
+
+        Raises:
+            UnknownNameError, RecordError, ConflictError: as `modelwright.serve.state.accept`.
+            BusyError: the service is being drained.
+            StoreError: it could not be kept.
+        """
+        if self.draining:
+            rule = "a service that is being drained takes nothing new"
+            raise BusyError(rule, where=invocation.endpoint, way_out="Ask again when it is back.")
+        if body is not None:
+            invocation = await self._kept(invocation, body)
+        record = await self.ledger.do(accept, invocation)
+        self.dispatcher.wake(invocation.endpoint)
+        stand = self.endpoints.stands.get(invocation.endpoint)
+        if stand is not None and not stand.members:
+            self.scaler.wake()
+        return record
+
+    def call(
+        self, endpoint: str, variant: str, headers: Sequence[tuple[str, str]], body: Body, deadline_s: float
+    ) -> contextlib.AbstractAsyncContextManager[tuple[Answering, str]]:
+        """Call an endpoint that answers at once; see `Realtime.call`."""
+        return self.realtime.call(endpoint, variant, headers, body, deadline_s)
+
+    def poke(self, endpoint: str = "") -> None:
+        """Look at once at what was changed: an endpoint, a target, a policy."""
+        self.endpoints.wake()
+        if endpoint:
+            self.dispatcher.wake(endpoint)
+
+    async def drain(self) -> None:
+        """Take nothing new, let finish what runs, and stop all instances. What waits stays in the queue."""
+        self.draining = True
+        tell("draining", running=self.dispatcher.running)
+        await self.dispatcher.drain()
+        await self.endpoints.close()
+
+    async def stop(self) -> None:
+        """End all instances at once; what they work on runs again when the service is back."""
+        self.draining = True
+        await self.endpoints.kill()
+
+    async def run(self, deliver: Deliver | None) -> None:
+        """All loops, for ever."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self.endpoints.run())
+            loops.create_task(self.scaler.run())
+            loops.create_task(self.dispatcher.beat())
+            loops.create_task(self._every(SWEEP_S, self._sweep))
+            loops.create_task(self._every(SAMPLE_S, lambda: self.ledger.do(sample)))
+            loops.create_task(self._every(CLEAN_S, lambda: self.ledger.do(clean_up)))
+            if deliver is not None:
+                loops.create_task(_forever(deliver, self))
+
+    async def _kept(self, invocation: Invocation, body: bytes) -> Invocation:
+        digest = hashlib.sha256(body).hexdigest()
+        location = invocation.input_location
+        if not location:
+            key = f"async-inputs/{invocation.endpoint}/{invocation.inference_id}-{digest[:16]}"
+            location = address_of(self.site.buckets[0], key)
+        bucket, key = place_of(location)
+        await self.objects.put(bucket, key, body, About(invocation.content_type or "application/octet-stream"))
+        return replace(invocation, input_location=location, input_digest=digest)
+
+    def _changed(self, endpoint: str) -> None:
+        """Instances of an endpoint are ready, free or fewer."""
+        self.endpoints.wake()
+        self.dispatcher.wake(endpoint)
+        self.realtime.wake(endpoint)
+
+    async def _sweep(self) -> None:
+        """End what ran out of time; look for what has become due by itself, or came in elsewhere."""
+        swept, taken = await asyncio.wrap_future(self.state.sweep())
+        if swept.expired or swept.overdue or taken:
+            warn("swept", expired=swept.expired, overdue=swept.overdue, taken_over=taken)
+        self.messages.set()
+        for endpoint, stand in self.endpoints.stands.items():
+            if any(one.free for one in stand.ready):
+                self.dispatcher.wake(endpoint)
+
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            try:
+                await act()
+            except StoreError as failure:
+                warn("a chore failed", error=str(failure))
+            await asyncio.sleep(seconds)
+
+
+async def _forever(deliver: Deliver, service: Service) -> None:
+    await deliver(service)
+
+
+@contextlib.asynccontextmanager
+async def open_service(
+    site: Site, clock: Clock, ids: Callable[[], str], deliver: Deliver | None = None
+) -> AsyncIterator[Service]:
+    """A service that runs for as long as the block; what an earlier one was at goes on.
+
+    Leaving the block drains it, unless the block was left by an error: then instances are ended at once.
+
+    Args:
+        site: settings.
+        clock: tells the time.
+        ids: makes names that nobody can guess, of letters and digits.
+        deliver: delivers messages; None leaves them where they are.
+
+    Raises:
+        StoreError: the folder or the database cannot be used, or another server has it.
+        BusyError: another process has the objects' folder.
+    """
+    site.data.mkdir(parents=True, exist_ok=True)
+    objects = await open_own(site.data / "objects", clock, ids)
+    try:
+        for name in site.buckets:
+            with contextlib.suppress(ObjectError):  # it is there
+                await objects.create_bucket(name)
+        state = await asyncio.to_thread(State.open, site.database or site.data / "serve.db", clock)
+        try:
+            service = Service(site, clock, ids, state, objects)
+            running = asyncio.create_task(service.run(deliver))
+            try:
+                yield service
+            except BaseException:
+                await service.stop()
+                raise
+            else:
+                await service.drain()
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+        finally:
+            await asyncio.to_thread(state.close)
+    finally:
+        objects.close()
