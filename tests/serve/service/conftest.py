@@ -33,17 +33,6 @@ ECHO = """
         return body
 """
 
-SLOW = """
-    import pathlib, time
-    def model_fn(folder):
-        return pathlib.Path(folder)
-    def transform_fn(model, body, content_type, accept):
-        (model / "begun").touch()
-        while not (model / "go").exists():
-            time.sleep(0.005)
-        return body
-"""
-
 
 async def until(true: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
     """Wait until something holds; whatever it is then."""
@@ -115,6 +104,12 @@ class Bench:
         location = record.invocation.failure_location if bad else record.invocation.output_location
         bucket, _, key = location.removeprefix("s3://").partition("/")
         return await (await self.service.objects.get(bucket, key)).read()
+
+
+@pytest.fixture(name="until")
+def waits() -> Callable[..., Any]:
+    """Waits until something holds."""
+    return until
 
 
 @pytest.fixture
