@@ -29,6 +29,7 @@ from modelwright.records.guard import (
 )
 from modelwright.records.manifest import DataCard, File, Manifest
 from modelwright.records.measurement import Device, Measurement
+from modelwright.records.notices import SubscriptionRecord, TopicRecord
 from modelwright.records.platform import (
     Energy,
     Execution,
@@ -191,10 +192,12 @@ __all__ = [
     "Sensitivity",
     "Space",
     "Stage",
+    "SubscriptionRecord",
     "Sweep",
     "Tensor",
     "TokenHead",
     "TokenStem",
+    "TopicRecord",
     "Transformer",
     "Trial",
     "Value",
