@@ -11,10 +11,12 @@
     ├── MeasurementError         a measurement that could not be taken or trusted
     ├── TrainingError            a training that went astray: its loss is no finite number
     ├── ExportError              a network that cannot be written in a format, or gives other outputs from it
+    ├── RefusedError             a request that a server refuses, under AWS's code for it
     ├── InstanceError            a process that serves a model and did not load, died, was late, or spoke no HTTP
     └── StoreError               a journal that cannot be read, or cannot take an entry
         ├── ConflictError        another process appended first: read again, decide again
         ├── BusyError            it has more to do than it can take in now: wait, then try again
+        ├── InputError           an input of a request that cannot be read
         └── ObjectError          an object store's refusal, under S3's code for it
 
 Each says where, the rule, the value and the way out. Exit codes and HTTP codes belong to the faces.
@@ -104,6 +106,21 @@ class BusyError(StoreError):
     """A change that was not taken in because too many wait already; nothing of it was done: wait, then try again."""
 
 
+class InputError(StoreError):
+    """An input that cannot be read.
+
+    Args:
+        rule, where, value, way_out: as of every error.
+        lasting: trying again would not help.
+    """
+
+    def __init__(
+        self, rule: str, *, where: str = "", value: object = _UNSET, way_out: str = "", lasting: bool = False
+    ) -> None:
+        super().__init__(rule, where=where, value=value, way_out=way_out)
+        self.lasting = lasting
+
+
 class ObjectError(StoreError):
     """An object store's refusal.
 
@@ -115,6 +132,23 @@ class ObjectError(StoreError):
     def __init__(self, code: str, rule: str, *, where: str = "", value: object = _UNSET, way_out: str = "") -> None:
         super().__init__(rule, where=where, value=value, way_out=way_out)
         self.code = code
+
+
+class RefusedError(ModelwrightError):
+    """A request that a server refuses.
+
+    Args:
+        code: AWS's word for it, such as "ValidationException", by which clients tell refusals apart.
+        rule, where, value, way_out: as of every error.
+        status: of HTTP.
+    """
+
+    def __init__(
+        self, code: str, rule: str, *, where: str = "", value: object = _UNSET, way_out: str = "", status: int = 400
+    ) -> None:
+        super().__init__(rule, where=where, value=value, way_out=way_out)
+        self.code = code
+        self.status = status
 
 
 class InstanceError(ModelwrightError):

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from modelwright.errors import InstanceError, StoreError
+from modelwright.errors import InputError, InstanceError, StoreError
 from modelwright.records import Answer, Lease
 from modelwright.serve.instances import Answering, invocation_headers
 from modelwright.serve.objects import About, OwnObjects, place_of
 from modelwright.serve.service.crew import Member
-from modelwright.serve.service.inputs import MOST_BYTES, InputError, opened
+from modelwright.serve.service.inputs import MOST_BYTES, opened
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import tell, warn
 from modelwright.serve.state import complete, fail, give_back, lose
@@ -90,7 +90,7 @@ class Attempt:
                 return await self._kept(answering, model_s)
         except InputError as failure:
             kind = "refused" if failure.lasting else "lost"
-            return Outcome(kind, None, failure.reason, "download", at_once=False)  # type: ignore[arg-type]  # one of two
+            return Outcome(kind, None, str(failure), "download", at_once=False)  # type: ignore[arg-type]  # one of two
         except InstanceError as failure:
             if failure.fate == "unready":
                 return Outcome("unbegun")

@@ -6,9 +6,8 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from http.client import HTTPException
-from typing import final
 
-from modelwright.errors import ObjectError, StoreError
+from modelwright.errors import InputError, ObjectError, StoreError
 from modelwright.serve.objects import OwnObjects, place_of
 
 MOST_BYTES = 1024**3
@@ -18,21 +17,6 @@ WEB_S = 60.0
 """Seconds that a web server may take for each piece."""
 
 _PIECE = 256 * 1024
-
-
-@final
-class InputError(Exception):
-    """An input that cannot be read.
-
-    Args:
-        reason: why, for whoever asked.
-        lasting: trying again would not help.
-    """
-
-    def __init__(self, reason: str, *, lasting: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.lasting = lasting
 
 
 async def opened(objects: OwnObjects, location: str) -> AsyncIterator[bytes]:
@@ -48,10 +32,10 @@ async def opened(objects: OwnObjects, location: str) -> AsyncIterator[bytes]:
         except StoreError as failure:
             raise _unread(location, failure) from failure
         if found.entry.size > MOST_BYTES:
-            raise InputError(f"the input {location} has more than {MOST_BYTES} bytes", lasting=True)
+            raise InputError(f"an input must be at most {MOST_BYTES} bytes", where=location, lasting=True)
         return _guarded(location, found.body)
     if not location.startswith("https://"):
-        raise InputError(f"the input {location} must be at s3:// or https://", lasting=True)
+        raise InputError("an input must be at s3:// or https://", where=location, lasting=True)
     return _web(location)
 
 
@@ -75,15 +59,17 @@ async def _web(location: str) -> AsyncIterator[bytes]:
             while piece := await asyncio.to_thread(answer.read, _PIECE):
                 total += len(piece)
                 if total > MOST_BYTES:
-                    raise InputError(f"the input {location} has more than {MOST_BYTES} bytes", lasting=True)
+                    raise InputError(f"an input must be at most {MOST_BYTES} bytes", where=location, lasting=True)
                 yield piece
     except urllib.error.HTTPError as failure:
         lasting = failure.code < 500 and failure.code not in (408, 425, 429)
-        raise InputError(f"the input {location} was answered with {failure.code}", lasting=lasting) from failure
+        raise InputError(
+            f"a web server must answer with the input, not {failure.code}", where=location, lasting=lasting
+        ) from failure
     except (OSError, HTTPException, ValueError) as failure:
-        raise InputError(f"the input {location} cannot be read: {failure}", lasting=False) from failure
+        raise InputError(f"an input must be readable ({failure})", where=location) from failure
 
 
 def _unread(location: str, failure: StoreError) -> InputError:
     lasting = isinstance(failure, ObjectError) and failure.code in ("NoSuchKey", "NoSuchBucket", "KeyTooLongError")
-    return InputError(f"the input {location} cannot be read: {failure}", lasting=lasting)
+    return InputError(f"an input must be readable ({failure})", where=location, lasting=lasting)
