@@ -1,11 +1,11 @@
 """Files under paths, by obstore: in a folder that one process owns, or in memory."""
 
-import asyncio
 import contextlib
 import fcntl
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -14,12 +14,27 @@ from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import LocalStore, MemoryStore
 
 from modelwright.errors import BusyError, StoreError
+from modelwright.serve.objects.landing import Landing
 from modelwright.serve.objects.sealed import PIECE, TAIL, Sealing
 
 _STAGING = "staging"
 _PART = 1024 * 1024
 _PARTS_AT_ONCE = 4
 _SMALL = 128 * 1024
+
+
+@final
+@dataclass(frozen=True)
+class Staged:
+    """What was taken in, and has no place yet.
+
+    Attributes:
+        path: where it lies, or will be written first.
+        content: where it has not been written yet.
+    """
+
+    path: str
+    content: bytes | None
 
 
 @final
@@ -40,16 +55,19 @@ class Backing:
         self._count = 0
         if self._folder:
             shutil.rmtree(self._folder / _STAGING, ignore_errors=True)  # of a process that was killed
-        self._store: Any = LocalStore(self._folder, automatic_cleanup=True) if self._folder else MemoryStore()
+        self._landing = Landing(self._folder, _STAGING) if self._folder else None
+        self._store: Any = LocalStore(self._folder) if self._folder else MemoryStore()
 
     def close(self) -> None:
         """Give the folder up."""
+        if self._landing is not None:
+            self._landing.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    async def stage(self, content: Sealing) -> str:
-        """A file of its own with that content, which a power failure does not undo; its path.
+    async def stage(self, content: Sealing) -> Staged:
+        """That content, aside; a power failure does not undo what is long. What is short is written when it is placed.
 
         Raises:
             StoreError: the content cannot be kept; nothing of it stays.
@@ -59,16 +77,18 @@ class Backing:
         path = f"{_STAGING}/{self._count}"
         try:
             with told(path):
-                await self._put(path, aiter(content))
-                await self._sync(path, content=True)
+                short = await self._put(path, aiter(content))
+                if self._landing and short is None:
+                    await self._landing.flush(path)
         except BaseException as failure:
             await self.discard(path)
             if content.failure is not None and isinstance(failure, StoreError):
                 raise content.failure from None
             raise
-        return path
+        return Staged(path, short)
 
-    async def _put(self, path: str, pieces: AsyncIterator[bytes]) -> None:
+    async def _put(self, path: str, pieces: AsyncIterator[bytes]) -> bytes | None:
+        """Write what comes; what is short is returned instead, where it can be written at its place later."""
         begun = bytearray()
         async for piece in pieces:
             begun += piece
@@ -77,8 +97,11 @@ class Backing:
                 await obstore.put_async(
                     self._store, path, content, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
                 )
-                return
+                return None
+        if self._landing:
+            return bytes(begun)
         await obstore.put_async(self._store, path, bytes(begun), use_multipart=False)
+        return None
 
     async def write(self, content: Sealing, path: str) -> None:
         """A file with that content at its place, whatever was there.
@@ -90,18 +113,31 @@ class Backing:
         try:
             await self.publish(staged, path)
         except BaseException:
-            await self.discard(staged)
+            await self.abandon(staged)
             raise
 
-    async def publish(self, staged: str, path: str) -> None:
-        """Give a staged file its place, whatever was there; a power failure undoes neither.
+    async def publish(self, staged: Staged, path: str) -> None:
+        """Give what was staged its place, whatever was there; a power failure does not undo it.
 
         Raises:
             StoreError: it cannot be placed; what was there is as it was.
         """
         with told(path):
-            await obstore.rename_async(self._store, staged, path, overwrite=True)
-            await self._sync(path, content=False)
+            if self._landing is None:
+                await obstore.rename_async(self._store, staged.path, path, overwrite=True)
+            elif staged.content is None:
+                await self._landing.rename(staged.path, path)
+            else:
+                await self._landing.write(staged.content, staged.path, path)
+
+    async def abandon(self, staged: Staged) -> None:
+        """Remove what was staged and is not to be placed.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        if staged.content is None:
+            await self.discard(staged.path)
 
     async def discard(self, path: str) -> bool:
         """Remove a file; False where there is none.
@@ -110,6 +146,8 @@ class Backing:
             StoreError: it cannot be removed.
         """
         with told(path):
+            if self._landing:
+                return await self._landing.remove(path)
             try:
                 await obstore.delete_async(self._store, path)
             except (FileNotFoundError, NotADirectoryError):
@@ -124,6 +162,9 @@ class Backing:
             StoreError: it cannot be read.
         """
         with told(path):
+            short = await self._landing.read(path, TAIL) if self._landing else None
+            if short is not None:
+                return short, len(short), ""
             found = await obstore.get_async(self._store, path, options={"range": {"suffix": TAIL}})
             return bytes(await found.bytes_async()), found.meta["size"], found.meta["e_tag"] or ""
 
@@ -151,10 +192,6 @@ class Backing:
             found = await obstore.list_with_delimiter_async(self._store, folder)
         paths = [*(meta["path"] for meta in found["objects"]), *found["common_prefixes"]]
         return [path.rstrip("/").rpartition("/")[2] for path in paths]
-
-    async def _sync(self, path: str, *, content: bool) -> None:
-        if self._folder:
-            await asyncio.to_thread(_settle, self._folder, self._folder / path, content)
 
 
 @contextlib.contextmanager
@@ -201,15 +238,3 @@ def _owned(folder: Path) -> int:
             failure
         )
     return lock
-
-
-def _settle(root: Path, path: Path, content: bool) -> None:
-    """Bring a file's content, or its name in the folders above it, onto the disk (fsync(2))."""
-    places = [path] if content else [place for place in path.parents if place == root or root in place.parents]
-    for place in places:
-        with contextlib.suppress(FileNotFoundError):  # what was deleted meanwhile needs no more to be kept
-            handle = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)

@@ -1,6 +1,5 @@
 """The object store in a folder, or in memory: S3's semantics over plain files."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import final
@@ -15,6 +14,7 @@ from modelwright.serve.objects.keys import check_bucket, check_key, object_path
 from modelwright.serve.objects.objects import ANYHOW, Body, pieces
 from modelwright.serve.objects.parts import Parts
 from modelwright.serve.objects.sealed import PIECE, Sealing, check_about, opened
+from modelwright.serve.objects.turns import Turns
 from modelwright.serve.objects.walking import Names, least_of, page_of, token_of, walk
 
 _MOST = 1000
@@ -39,7 +39,7 @@ class OwnObjects:
         self._backing = backing
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._turns = Turns()
         self.parts = Parts(backing, clock, ids, self._known, self._place)
 
     async def read_buckets(self) -> None:
@@ -65,7 +65,7 @@ class OwnObjects:
             StoreError: it cannot be kept.
         """
         check_bucket(name)
-        async with self._lock(name):
+        async with self._turns.of_bucket(name):
             if name in self._buckets:
                 raise ObjectError("BucketAlreadyOwnedByYou", "a new bucket must have a new name", value=name)
             made = Bucket(name, self._clock.now().timestamp())
@@ -81,7 +81,7 @@ class OwnObjects:
             ObjectError: NoSuchBucket, BucketNotEmpty.
         """
         self._known(name)
-        async with self._lock(name):
+        async with self._turns.of_bucket(name):
             async for key in walk(self._names(name), b"", b""):
                 way_out = "Delete its objects first."
                 raise ObjectError("BucketNotEmpty", "a bucket must be empty", value=key.decode(), way_out=way_out)
@@ -176,7 +176,7 @@ class OwnObjects:
         self._known(bucket)
         for key in keys:
             path = self._path(bucket, check_key(key))
-            async with self._lock(bucket):
+            async with self._turns.of_key(bucket, key):
                 await self._backing.discard(path)
 
     async def copy(
@@ -199,12 +199,12 @@ class OwnObjects:
         """The sealed bytes as an object, if the condition holds when they are all there."""
         staged = await self._backing.stage(sealing)
         try:
-            async with self._lock(bucket):
+            async with self._turns.of_key(bucket, key):
                 self._known(bucket)
                 await self._check(bucket, key, condition)
                 await self._backing.publish(staged, self._path(bucket, key.encode()))
         except BaseException:
-            await self._backing.discard(staged)
+            await self._backing.abandon(staged)
             raise
         return sealing.entry
 
@@ -230,9 +230,6 @@ class OwnObjects:
     def _known(self, bucket: str) -> None:
         if bucket not in self._buckets:
             raise ObjectError("NoSuchBucket", "the bucket must exist", value=bucket, way_out="Create it first.")
-
-    def _lock(self, bucket: str) -> asyncio.Lock:
-        return self._locks.setdefault(bucket, asyncio.Lock())
 
     def _path(self, bucket: str, key: bytes) -> str:
         return f"objects/{bucket}/{object_path(key)}"
