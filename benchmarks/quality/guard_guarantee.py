@@ -6,7 +6,10 @@ The classifier is a linear head on the training part. Each repetition draws cali
 and test parts; the other 4500 are its familiar traffic. Outliers of the traffic are out-of-scope queries, 600 of 1200.
 Guards differ in what they are calibrated with:
 
-- "held-out classes": as `guard.fit` does where there are no outliers; the promise names the share of the traffic;
+- "held-out classes": as `guard.fit` does where there are no outliers; the promise names the share of the traffic, and
+  is asked for as of foreign features (the embeddings never learned the intents);
+- "networks without classes": the same with networks that were trained without some classes, where there are such
+  (guard_vision.py);
 - "familiar rows alone": the same promise for a share of 0, whatever the traffic;
 - "real outliers": the other 600 out-of-scope queries.
 
@@ -19,7 +22,7 @@ Writes `guard-guarantee-DEVICE.csv`, a row a repetition.
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import guard_texts
@@ -34,6 +37,7 @@ from modelwright.guard.calibration import probabilities, temperature_of
 from modelwright.guard.detectors.catalogue import detector, names
 from modelwright.guard.detectors.detector import Fitted
 from modelwright.guard.fitting import fit_rows
+from modelwright.guard.folds import Fold
 from modelwright.guard.guarantee import guarantee
 from modelwright.guard.rotation import judged
 from modelwright.guard.rows import Flags, Floats
@@ -74,26 +78,34 @@ def achieved(share: float, right: Flags, familiar: Flags, strange: Flags) -> dic
 class Study:
     """A classifier with a detector, and all rows that repetitions draw from."""
 
-    def __init__(self, name: str, head: Head, reference: Rows, pool: Rows, strange: Floats) -> None:
-        self.detector, self.head, self.reference = detector(name), head, reference
-        self.fitted = self.detector.fit_rows(reference, head)
-        self.pool, self.strange = pool, strange
+    def __init__(
+        self, name: str, head: Head, rows: tuple[Rows, Rows], strange: Floats, folds: Sequence[Fold] = ()
+    ) -> None:
+        self.detector, self.head, (self.reference, self.pool) = detector(name), head, rows
+        self.fitted = self.detector.fit_rows(self.reference, head)
+        self.strange, self.folds = strange, folds
 
-    def repetition(self, seed: int, risk: float) -> Iterator[Row]:
-        """All guards at all shares."""
+    def repetition(self, seed: int, risk: float, *, foreign: bool = False) -> Iterator[Row]:
+        """All guards at all shares; of foreign features, held-out classes bear a promise."""
         random = np.random.default_rng(seed)
         order, others = random.permutation(len(self.pool)), random.permutation(len(self.strange))
         calibration, traffic = self.pool.take(order[:CALIBRATION]), self.pool.take(order[CALIBRATION:])
         known, strange = self.strange[others[OUTLIERS:]], self.strange[others[:OUTLIERS]]
-        plan = GuardPlan(risk=risk, ood_share=0, seed=seed)
+        plan = GuardPlan(risk=risk, ood_share=0, seed=seed, foreign=foreign)
+        places = np.concatenate([np.arange(len(self.reference)), len(self.reference) + order[:CALIBRATION]])
+        folds = [fold.take(places) for fold in self.folds]
 
-        def fitted(one: GuardPlan) -> GuardProfile:
-            return fit_rows(self.reference, calibration, head=self.head, detector=self.detector, plan=one)
+        def fitted(one: GuardPlan, without: Sequence[Fold] = ()) -> GuardProfile:
+            return fit_rows(
+                self.reference, calibration, head=self.head, detector=self.detector, plan=one, strange=without
+            )
 
         alone = fitted(plan)
         for share in SHARES:
             asked = msgspec.structs.replace(plan, ood_share=share)
-            for name, found in (("held-out classes", fitted(asked)), ("familiar rows alone", alone)):
+            guards = [("held-out classes", fitted(asked)), ("familiar rows alone", alone)]
+            guards += [("networks without classes", fitted(asked, folds))] if folds else []
+            for name, found in guards:
                 here = found.decide(traffic.features, traffic.logits).accepted
                 there = found.decide(strange, self.head.logits(strange)).accepted
                 yield self._row(name, seed, share, found.record.promise, achieved(share, ~traffic.wrong, here, there))
@@ -138,11 +150,12 @@ def main() -> None:
         rest = (np.concatenate([getattr(parts[part], name) for part in ("val", "test")])
                 for name in ("features", "logits", "labels"))  # fmt: skip
         strange = np.concatenate([features[part] for part in ("oos_train", "oos_val", "oos_test")])
-        study = Study(given.detector, head, parts["train"], Rows(*rest), strange)
+        study = Study(given.detector, head, (parts["train"], Rows(*rest)), strange)
         found: list[Row] = []
         for seed in range(given.times):
             found += [
-                {"features": kind, "detector": given.detector, **row} for row in study.repetition(seed, given.risk)
+                {"features": kind, "detector": given.detector, **row}
+                for row in study.repetition(seed, given.risk, foreign=True)
             ]
             print(f"{kind}, repetition {seed}", file=sys.stderr, flush=True)
         write("guard-guarantee", found, ("features", "detector", "promised_risk"))

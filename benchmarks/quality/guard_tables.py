@@ -29,7 +29,7 @@ def write(word: str, rows: Sequence[Mapping[str, object]], keys: Sequence[str], 
     if file.exists():
         now = {tuple(str(row[key]) for key in keys) for row in made}
         with file.open(encoding="utf-8", newline="") as text:
-            made = [row for row in csv.DictReader(text) if tuple(row[key] for key in keys) not in now] + made
+            made = [row for row in csv.DictReader(text) if tuple(row.get(key, "") for key in keys) not in now] + made
     with file.open("w", newline="", encoding="utf-8") as text:
         writer = csv.DictWriter(text, list(made[-1]), lineterminator="\n")
         writer.writeheader()

@@ -11,9 +11,10 @@ were held out, which are near, and of three kinds that are far: the other data s
    Each detector is fitted on its training images, and so is pytorch-ood's where it is installed. The project's recipes
    smooth labels by 0.1; --smoothing 0 trains without.
 2. `guard-vision-choice-DEVICE.csv`: what the guard chooses, from training and validation images of the eight classes
-   alone, and how each detector then does with 10 % outliers, as in guard_clinc150.py.
+   alone, classes being left out of its features, or of the training of four more networks where --folds asks for them;
+   and how each detector then does with 10 % outliers, as in guard_clinc150.py.
 3. `guard-vision-guarantee-DEVICE.csv`: promised against achieved risk where held-out classes are the traffic's
-   outliers, as in guard_guarantee.py.
+   outliers, as in guard_guarantee.py; and with networks that were trained without two classes each.
 4. `guard-vision-methods-DEVICE.csv`: of the eight classes five are familiar, two are learned from by the methods that
    learn from outliers, and one is what epoch and score are chosen on. Each method trains a whole network
    (guard_vision_methods.py). Detectors follow, on the plain one's features; they know the five classes alone.
@@ -47,11 +48,18 @@ from torch import Tensor
 from modelwright.guard import Head, Rows, extract
 from modelwright.guard.detectors.catalogue import detector, names
 from modelwright.guard.fitting import fit_rows
+from modelwright.guard.folds import Fold
+from modelwright.guard.rotation import turns
 from modelwright.guard.rows import Floats, rows_of
 from modelwright.guard.training import METHODS
 from modelwright.training import Data, dataset, preprocess
 
+FOLDS = 4
+"""Networks that are trained without two of the eight classes each."""
 PARTS = ("detectors", "choice", "guarantee", "methods")
+PROMISED = {"fashion_mnist": (0.05, 0.1), "cifar10": (0.2, 0.3)}
+"""Data set -> risks that are promised: half of the outliers' share, and all of it; far more where the network errs so
+often."""
 RISKS = {"fashion_mnist": (0.05,), "cifar10": (0.05, 0.2)}
 """Data set -> risks that a guard is asked to keep: 5 % as elsewhere, and of a network that errs far more often 20 %."""
 
@@ -65,6 +73,7 @@ class Seen(NamedTuple):
         head: its last layer.
         reference, calibration, test: rows of the familiar classes.
         strange: features of outliers by kind.
+        folds: networks without some classes, and what they make of reference, calibration and test.
     """
 
     head: Head
@@ -72,6 +81,7 @@ class Seen(NamedTuple):
     calibration: Rows
     test: Rows
     strange: dict[str, Floats]
+    folds: list[Fold]
 
 
 def say(*words: object) -> None:
@@ -96,7 +106,23 @@ def seen(deal: Deal, other: Data, given: argparse.Namespace) -> Seen:
         wide = features(images)
         rows.append(rows_of(wide, head.logits(wide), labels.numpy()))
     kinds = {"held-out classes": deal.outliers("test", deal.held)[0], **far(deal, other)}
-    return Seen(head, *rows, {kind: features(images) for kind, images in kinds.items()})
+    strange = {kind: features(images) for kind, images in kinds.items()}
+    images = torch.cat([held(data, split)[0] for split in ("train", "validation", "test")])
+    return Seen(head, *rows, strange, folds(deal, images, given) if given.folds else [])
+
+
+def folds(deal: Deal, images: Tensor, given: argparse.Namespace) -> list[Fold]:
+    """Networks without some of the eight classes, trained as far as they are not."""
+    found = []
+    for turn in turns(len(deal.others), FOLDS, 0):
+        data = deal.known(tuple(deal.others[label] for label in turn.kept), given.train)
+        how = msgspec.structs.replace(recipe(data, given.epochs), smoothing=given.smoothing)
+        word = "without-" + "-".join(str(deal.others[label]) for label in turn.held)
+        made, network = trained("residual", data, how, given.folder / f"smoothing-{given.smoothing:g}" / word)
+        see = preprocess(made, data)
+        some = extract(network, (see(part) for part in torch.split(images, BATCH)))
+        found.append(Fold(tuple(turn.held.tolist()), some.features, some.logits, some.head))
+    return found
 
 
 def detectors(found: Seen) -> Iterator[Row]:
@@ -125,13 +151,21 @@ def detectors(found: Seen) -> Iterator[Row]:
 
 def choice(deal: Deal, found: Seen) -> Iterator[Row]:
     """What the guard chooses, and how every detector does with every kind of outliers."""
+    known = [fold.take(np.arange(len(found.reference) + len(found.calibration))) for fold in found.folds]
     for risk in RISKS[deal.name]:
         plan = msgspec.structs.replace(PLAN, risk=risk)
-        record = fit_rows(found.reference, found.calibration, head=found.head, plan=plan).record
-        say(f"{deal.name}, deal {deal.seed}, risk {risk}: {record.detector}, promise: {record.promise}")
-        for kind, strange in found.strange.items():
-            for row in outcomes(record, plan, found.head, (found.reference, found.test), strange):
-                yield {"data": f"{deal.name}, {kind}", "risk": risk, "seed": deal.seed, **row}
+        for held_out, strange_to in (("features", []), *([("networks", known)] if known else [])):
+            record = fit_rows(found.reference, found.calibration, head=found.head, plan=plan, strange=strange_to).record
+            say(f"{deal.name}, deal {deal.seed}, risk {risk}: {record.detector}, promise: {record.promise}")
+            for kind, strange in found.strange.items():
+                for row in outcomes(record, plan, found.head, (found.reference, found.test), strange):
+                    yield {
+                        "data": f"{deal.name}, {kind}",
+                        "risk": risk,
+                        "seed": deal.seed,
+                        "left_out_of": held_out,
+                        **row,
+                    }
 
 
 def guarantee(deal: Deal, found: Seen, times: int) -> list[Row]:
@@ -139,11 +173,12 @@ def guarantee(deal: Deal, found: Seen, times: int) -> list[Row]:
     both = (found.calibration, found.test)
     joined = rows_of(*(np.concatenate([getattr(part, name) for part in both])
                        for name in ("features", "logits", "labels")))  # fmt: skip
-    study = Study("energy", found.head, found.reference, joined, found.strange["held-out classes"])
+    study = Study("energy", found.head, (found.reference, joined), found.strange["held-out classes"], found.folds)
     rows: list[Row] = []
-    for seed in range(times):
-        rows += study.repetition(seed, RISKS[deal.name][-1])
-        say(f"{deal.name}, repetition {seed}")
+    for risk in PROMISED[deal.name]:
+        for seed in range(times):
+            rows += study.repetition(seed, risk)
+            say(f"{deal.name}, {risk}, repetition {seed}")
     return [{"data": deal.name, "deal": deal.seed, "detector": "energy", **row} for row in summed(rows)]
 
 
@@ -151,7 +186,7 @@ def summed(rows: Sequence[Mapping[str, object]]) -> Iterator[Row]:
     """Of all repetitions of a guard at a share: promises given, those broken, and means of what was achieved."""
     kinds = dict.fromkeys((row["guard"], row["share"], row["promised_risk"]) for row in rows)
     for guard, share, risk in kinds:
-        group = [row for row in rows if (row["guard"], row["share"]) == (guard, share)]
+        group = [row for row in rows if (row["guard"], row["share"], row["promised_risk"]) == (guard, share, risk)]
         given = [row for row in group if int(str(row["holds"]))]
         means = {
             f"{key}_{name}": f"{function([float(str(row[key])) for row in given]) if len(given) > 1 else math.nan:.5f}"
@@ -205,6 +240,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="of their network")
     parser.add_argument("--learned", type=int, default=1000, help="images of each class that methods learn from")
     parser.add_argument("--passes", type=int, default=6, help="epochs of the methods")
+    parser.add_argument("--folds", action="store_true", help="train networks without two of the classes each, too")
     parser.add_argument("--times", type=int, default=100, help="repetitions of the guarantee")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "guard-vision")
     given = parser.parse_args()
@@ -223,7 +259,7 @@ def main() -> None:
                     write("guard-vision-detectors", rows, ("data", "seed", "smoothing"))
                 if "choice" in given.parts:
                     rows = [{**row, **how} for row in choice(deal, found)]
-                    write("guard-vision-choice", rows, ("data", "seed", "risk", "smoothing"))
+                    write("guard-vision-choice", rows, ("data", "seed", "risk", "smoothing", "left_out_of"))
                 if "guarantee" in given.parts:
                     rows = [{**row, **how} for row in guarantee(deal, found, given.times)]
                     write("guard-vision-guarantee", rows, ("data", "deal", "promised_risk", "smoothing"))

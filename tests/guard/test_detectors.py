@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis
 from scipy.special import softmax
-from scipy.stats import entropy
+from scipy.stats import combine_pvalues, entropy
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -17,7 +17,7 @@ from modelwright.guard.detectors.catalogue import detector, name_of, names
 from modelwright.guard.detectors.detector import Fitted, settings_of
 from modelwright.guard.detectors.knn import kth_greatest
 from modelwright.guard.metrics import auroc
-from modelwright.guard.rows import Head
+from modelwright.guard.rows import Head, halves
 
 K, D = 5, 16
 NEED_HEADS = ("ash", "nci", "react", "scale")
@@ -273,3 +273,15 @@ def test_a_name_or_setting_that_is_none_is_refused():
         detector("oracle")
     with pytest.raises(SettingError, match="setting"):
         detector("knn", {"neighbors": 3})
+
+
+def test_fishers_combination_orders_rows_as_the_p_values_of_its_members_do():
+    """Of one half the members are made, the other gives the p-values; the sum is recomputed from scipy's."""
+    first, second = halves(Y, 0.5, np.random.default_rng(0))
+    total = 0.0
+    for name in ("entropy", "knn", "mahalanobis"):
+        one = detector(name).fit(X[first], L[first], Y[first])
+        known, new = one.score(X[second], L[second]), one.score(NEW, NEW_L)
+        likely = (1 + (known[None] >= new[:, None]).sum(1)) / (1 + len(known))
+        total = total + np.array([combine_pvalues([one], method="fisher").statistic / 2 for one in likely])
+    assert scored("fisher") == pytest.approx(total)

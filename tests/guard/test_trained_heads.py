@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modelwright.errors import RecordError, SettingError, ShapeError, UnknownNameError
-from modelwright.guard import GuardProfile, Sample, evaluate, fit, load
+from modelwright.guard import Fold, GuardProfile, Outliers, Sample, evaluate, fit, load
 from modelwright.guard.decisions import REASONS
 from modelwright.guard.profile import NUMBERS, RECORD
 from modelwright.guard.training import METHODS
@@ -204,12 +204,14 @@ def test_of_a_head_without_a_class_the_others_probabilities_add_up_to_one_again(
 
 
 @pytest.mark.parametrize("name", ["hierarchical", "ensemble", "sngp"])
-def test_a_heads_promise_is_kept_with_new_classes_in_the_traffic(name, heads):
+def test_a_heads_promise_from_outliers_is_kept_and_from_classes_that_it_learned_none_is_given(name, heads):
     """At a confidence of 90 % two of twenty calibrations may break it."""
     plan, broken, given = GuardPlan(risk=0.15, ood_share=0.1, confidence=0.9), 0, 0
     traffic, truth = drawn(100, 4000)
     for seed in range(20):
-        profile = fit(*drawn(200 + seed, 600)[:1], None, drawn(200 + seed, 600)[1], detector=heads[name], plan=plan)
+        features, labels = drawn(200 + seed, 600)
+        others = Outliers(drawn(300 + seed, 300, (10, 11))[0])
+        profile = fit(features, None, labels, detector=heads[name], plan=plan, strange=others)
         if profile.record.promise.holds:
             here, there = profile.decide(traffic), profile.decide(STRANGE)
             accepted = 0.9 * here.accepted.mean() + 0.1 * there.accepted.mean()
@@ -218,6 +220,11 @@ def test_a_heads_promise_is_kept_with_new_classes_in_the_traffic(name, heads):
             broken += wrong > 0.15 * accepted
     assert given >= 10
     assert broken <= 2
+    bare = fit(features, None, labels, detector=heads[name], plan=plan).record.promise
+    assert (bare.holds, bare.basis) == (False, "none")
+    assert "trained on a class" in bare.why
+    with pytest.raises(SettingError, match="not for trained heads"):
+        fit(features, None, labels, detector=heads[name], plan=plan, strange=[Fold((0,), features, features)])
 
 
 def test_what_a_head_was_trained_on_is_told(heads):

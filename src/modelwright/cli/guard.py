@@ -11,15 +11,15 @@ import msgspec
 
 from modelwright.cli.amount import amount
 from modelwright.cli.cells import show_note, show_table
-from modelwright.cli.guard_arrays import Given, arrays, given_rows, is_file_of_arrays
+from modelwright.cli.guard_arrays import Given, arrays, given_fold, given_rows, is_file_of_arrays
 from modelwright.cli.guard_review import review, review_arguments
 from modelwright.cli.hush import hush
 from modelwright.cli.request import check_page, write_page
 from modelwright.errors import SettingError
 from modelwright.guard import DETECTORS, Decisions, GuardProfile, Queue, evaluate, fit, hand_over, load
-from modelwright.guard.fitting import AUTO, fit_rows
+from modelwright.guard.fitting import AUTO, Strange, fit_rows
 from modelwright.guard.profile import RECORD
-from modelwright.guard.rows import rows_of
+from modelwright.guard.rows import Outliers, rows_of
 from modelwright.records import GuardPlan, ReviewRules, convert
 from modelwright.report import guard_page
 from modelwright.report.guard import (
@@ -38,7 +38,8 @@ SHARES = {"%": 0.01, "": 1.0}
 _EPILOG = """examples:
   modelwright guard fit found/efficientnet-x-small-1 --risk 2% --ood-share 10%   what a search handed over, on its data
   modelwright guard fit quantized/artifact --data photos/ --detector energy
-  modelwright guard fit arrays.npz --risk 5%          features, logits and labels of a model that lives elsewhere
+  modelwright guard fit found/efficientnet-x-small-1 --retrain 10                 promise from networks without classes
+  modelwright guard fit arrays.npz --risk 5% --foreign    features of an embedding that never learned these classes
   modelwright guard check found/efficientnet-x-small-1 --data new.npy --queue reviews.db
   modelwright guard evaluate arrays.guard --data test.npz --outliers spam=spam.npz --outliers other=other.npz
   modelwright guard review reviews.db --reviewer ann
@@ -59,22 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made.add_argument("--json", action="store_true", help="print JSON")
         return made.add_argument
 
-    add = action("fit", _fit, "choose a detector and a threshold for a model, and say what can be promised")
-    add("model", metavar="MODEL", help="a folder that search or quantize handed over, or a file of arrays")
-    _add_data(add, "rows to fit on (default: what the model was trained on)")
-    add("--risk", default="5%", metavar="SHARE", help="errors among accepted predictions (default: 5%%)")
-    add("--ood-share", default="10%", metavar="SHARE", help="of outliers in the traffic (default: 10%%)")
-    add("--confidence", default="95%", metavar="SHARE", help="with which it is kept (default: 95%%)")
-    add("--quantile", metavar="SHARE", help="in place of a risk: the share of familiar inputs to accept")
-    add("--detector", default=AUTO, metavar="NAME", help=f"{AUTO}, {', '.join(DETECTORS)} (default: {AUTO})")
-    add(
-        "--classes",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="of a file of arrays: its classes' names, label 0 first",
-    )
-    add("--output", type=Path, metavar="FOLDER", help="for the guard (default: MODEL.guard)")
+    _add_fit(action("fit", _fit, "choose a detector and a threshold for a model, and say what can be promised"))
 
     add = action("check", _check, "decide on new inputs: accept, or defer with a reason")
     _add_guarded(add)
@@ -94,6 +80,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--html", type=Path, metavar="FILE", help="where the page goes (default: GUARD.html)")
 
     review_arguments(action("review", review, "look at what was deferred, in the terminal or a browser"))
+
+
+def _add_fit(add: Callable[..., Any]) -> None:
+    add("model", metavar="MODEL", help="a folder that search or quantize handed over, or a file of arrays")
+    _add_data(add, "rows to fit on (default: what the model was trained on)")
+    add("--risk", default="5%", metavar="SHARE", help="errors among accepted predictions (default: 5%%)")
+    add("--ood-share", default="10%", metavar="SHARE", help="of outliers in the traffic (default: 10%%)")
+    add("--confidence", default="95%", metavar="SHARE", help="with which it is kept (default: 95%%)")
+    add("--quantile", metavar="SHARE", help="in place of a risk: the share of familiar inputs to accept")
+    add("--detector", default=AUTO, metavar="NAME", help=f"{AUTO}, {', '.join(DETECTORS)} (default: {AUTO})")
+    add(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of a file of arrays: its classes' names, label 0 first",
+    )
+    add("--output", type=Path, metavar="FOLDER", help="for the guard (default: MODEL.guard)")
+    add("--outliers", default="", metavar="DATA", help="inputs of no class: a promise is proved with them")
+    add(
+        "--folds",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="what networks trained without some classes make of the rows",
+    )
+    add("--retrain", type=int, metavar="EPOCHS", help="an artifact: train such networks, in so many epochs each")
+    add(
+        "--foreign",
+        action="store_true",
+        help="the features of a file are of an extractor that was trained on none of these classes",
+    )
 
 
 def _add_guarded(add: Callable[..., Any]) -> None:
@@ -141,21 +159,33 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 
 def _fitted(arguments: argparse.Namespace, plan: GuardPlan) -> GuardProfile:
+    if sum(map(bool, (arguments.outliers, arguments.folds, arguments.retrain, arguments.foreign))) > 1:
+        rule = "a promise rests on one of --outliers, --folds, --retrain and --foreign"
+        raise SettingError(rule, where="guard fit", way_out="Leave the others out.")
     if is_file_of_arrays(arguments.model):
-        if arguments.data:
-            way_out = "Leave out --data."
-            raise SettingError("a file of arrays is the data", where="--data", value=arguments.data, way_out=way_out)
+        if arguments.data or arguments.retrain:
+            rule, where = ("a file of arrays is the data", "--data") if arguments.data else (
+                "only an artifact can be trained again", "--retrain")  # fmt: skip
+            raise SettingError(rule, where=where, value=arguments.data, way_out=f"Leave out {where}.")
         given = given_rows(arrays(Path(arguments.model)), arguments.model)
-        return _whole(given, arguments, plan, "")
-    from modelwright.cli.guard_artifact import artifact
+        return _whole(given, arguments, plan, "", _strange(arguments, lambda word: _read_arrays(word, "")))
+    from modelwright.cli.guard_artifact import artifact, retrain
 
     if arguments.classes:
         raise SettingError("an artifact knows its classes", where="--classes", way_out="Leave it out.")
+    if arguments.foreign:
+        raise SettingError("an artifact was trained on its classes", where="--foreign", way_out="Try --retrain.")
     made = artifact(Path(arguments.model))
     plan = msgspec.structs.replace(plan, classes=made.classes)
+    strange = _strange(arguments, lambda word: made.given(word, "test", arguments.rows, arguments.seed))
     if is_file_of_arrays(arguments.data):
-        return _whole(made.given(arguments.data, "", arguments.rows, arguments.seed), arguments, plan, made.digest)
+        if arguments.retrain:
+            raise SettingError("what is trained again needs the data set", where="--data", way_out="Leave it out.")
+        rows = made.given(arguments.data, "", arguments.rows, arguments.seed)
+        return _whole(rows, arguments, plan, made.digest, strange)
     data = made.data(arguments.data, arguments.seed)
+    if arguments.retrain:
+        strange = retrain(Path(arguments.model), data, arguments.retrain, arguments.rows, plan)
     known = made.split(data.train, arguments.rows, arguments.seed)
     held = made.split(data.validation, arguments.rows, arguments.seed)
     reference, calibration = (
@@ -163,11 +193,22 @@ def _fitted(arguments: argparse.Namespace, plan: GuardPlan) -> GuardProfile:
         for part, where in ((known, "training split"), (held, "validation split"))
     )
     return fit_rows(
-        reference, calibration, head=known.head, detector=arguments.detector, artifact=made.digest, plan=plan
-    )
+        reference, calibration, head=known.head, detector=arguments.detector, artifact=made.digest, plan=plan,
+        strange=strange,
+    )  # fmt: skip
 
 
-def _whole(given: Given, arguments: argparse.Namespace, plan: GuardPlan, artifact: str) -> GuardProfile:
+def _strange(arguments: argparse.Namespace, reads: Callable[[str], Given]) -> Strange:
+    """What the command line tells of new classes."""
+    if arguments.outliers:
+        sample = reads(arguments.outliers).sample
+        return Outliers(sample.features, sample.logits)
+    return [given_fold(arrays(Path(word)), word) for word in arguments.folds]
+
+
+def _whole(
+    given: Given, arguments: argparse.Namespace, plan: GuardPlan, artifact: str, strange: Strange
+) -> GuardProfile:
     """A guard whose rows all come from one file."""
     sample = given.sample
     return fit(
@@ -178,6 +219,7 @@ def _whole(given: Given, arguments: argparse.Namespace, plan: GuardPlan, artifac
         detector=arguments.detector,
         artifact=artifact,
         plan=plan,
+        strange=strange,
     )
 
 
@@ -195,6 +237,7 @@ def _plan(arguments: argparse.Namespace) -> GuardPlan:
         quantile=_share(arguments.quantile, "--quantile") if arguments.quantile else None,
         classes=tuple(arguments.classes),
         seed=arguments.seed,
+        foreign=arguments.foreign,
     )
     return convert(msgspec.to_builtins(plan), GuardPlan, where="guard fit")
 

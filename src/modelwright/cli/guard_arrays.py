@@ -14,9 +14,10 @@ from safetensors.numpy import load as tensors_in
 from modelwright.errors import RecordError, SettingError
 from modelwright.guard import Head
 from modelwright.guard.evaluation import Sample
+from modelwright.guard.folds import Fold
 
 SUFFIXES = (".npz", ".npy", ".safetensors")
-NAMES = ("features", "logits", "labels", "inputs", "keys", "texts", "groups", "weight", "bias")
+NAMES = ("features", "logits", "labels", "inputs", "keys", "texts", "groups", "weight", "bias", "held")
 """Of the arrays that a file may hold."""
 
 _ADVICE = "Write it with numpy.savez, numpy.save or safetensors.numpy.save_file."
@@ -99,6 +100,23 @@ def given_rows(found: Mapping[str, NDArray[Any]], where: str) -> Given:
         way_out = "Save what the model's last layer takes as features (n, d), and what it gives as logits (n, k)."
         raise SettingError(f"the file must hold {' and '.join(missing)}", where=where, way_out=way_out)
     return Given(named(found["features"], found["logits"], found), head_of(found), texts(found))
+
+
+def given_fold(found: Mapping[str, NDArray[Any]], where: str) -> Fold:
+    """What a network that was trained without some classes makes of the rows.
+
+    Raises:
+        SettingError: features or logits are missing, or which classes were left out.
+        ShapeError: the last layer is none.
+    """
+    rows, held = given_rows(found, where), found.get("held")
+    if held is None or held.ndim != 1 or held.dtype.kind not in "iu":
+        rule = "a fold must name the classes that its network was trained without, as whole numbers"
+        way_out = "Add the array held (m,) to the file."
+        raise SettingError(rule, where=f"{where}, held", way_out=way_out)
+    if rows.sample.logits is None:
+        raise SettingError("a fold must have logits", where=where)
+    return Fold(tuple(held.tolist()), rows.sample.features, rows.sample.logits, rows.head)
 
 
 def named(features: NDArray[Any], logits: NDArray[Any], found: Mapping[str, NDArray[Any]]) -> Sample:

@@ -1,10 +1,11 @@
 """An artifact that a search or a quantization handed over, as a guard reads it: its features, logits and digest."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,8 +15,11 @@ from modelwright.cli.subject import as_trained
 from modelwright.endpoint import classifier
 from modelwright.errors import SettingError, ShapeError
 from modelwright.guard.extraction import Extracted
-from modelwright.records import DataCard
-from modelwright.training import Data, Split, dataset
+from modelwright.guard.folds import Fold
+from modelwright.guard.training.retraining import retrained
+from modelwright.records import Architecture, DataCard, GuardPlan, from_json
+from modelwright.search.handover.manifest import FILES
+from modelwright.training import Data, Split, dataset, recipe_for
 
 _BATCH = 256
 
@@ -59,8 +63,7 @@ class Artifact:
 
     def split(self, split: Split, most: int, seed: int) -> Given:
         """Rows of a split, of which `most` are drawn where there are more."""
-        order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:most]
-        return self._given(split.batches(torch.split(order.sort().values, _BATCH)), {})
+        return self._given(drawn(split, most, seed), {})
 
     def given(self, word: str, split: str, most: int, seed: int, groups: str = "") -> Given:
         """Rows of a file of arrays, whose column `groups` names subgroups, or of one split of a data set.
@@ -87,6 +90,41 @@ class Artifact:
         seen = self.see(batches)
         known = found if seen.labels is None else {**found, "labels": seen.labels}
         return Given(named(seen.features, seen.logits, known), seen.head, texts(found))
+
+
+def drawn(split: Split, most: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of a split's rows, of which `most` are drawn where there are more; rising."""
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:most]
+    return split.batches(torch.split(order.sort().values, _BATCH))
+
+
+def retrain(folder: Path, data: Data, epochs: int, most: int, plan: GuardPlan) -> list[Fold]:
+    """An artifact's network trained again without some of the classes, in so many epochs of the usual recipe.
+
+    Args:
+        folder: of the artifact.
+        data: that it was trained on.
+        epochs: of each network.
+        most: rows of a split that the guard is fitted on.
+        plan: rotations and seed count.
+
+    Raises:
+        SettingError: the artifact is a program, which cannot be trained, or there are fewer than three classes.
+        RecordError: a file is damaged.
+    """
+    file = folder / FILES["architecture"]
+    if not file.is_file():
+        way_out = "Give outliers, or retrain the network that it was made from."
+        raise SettingError("only a network that search handed over can be trained again", where="--retrain",
+                           value=str(folder), way_out=way_out)  # fmt: skip
+    known = from_json(file.read_bytes(), Architecture, where=str(file))
+    recipe = msgspec.structs.replace(recipe_for(data), epochs=epochs)
+
+    def images() -> Iterator[torch.Tensor]:
+        for split in (data.train, data.validation):
+            yield from (batch for batch, _ in drawn(split, most, plan.seed))
+
+    return list(retrained(known, data, images, recipe, plan=plan))
 
 
 def artifact(folder: Path) -> Artifact:

@@ -11,8 +11,10 @@ from typing import Any
 __all__ = [
     "DETECTORS",
     "Decisions",
+    "Fold",
     "GuardProfile",
     "Head",
+    "Outliers",
     "Queue",
     "Rows",
     "Sample",
@@ -27,6 +29,7 @@ DETECTORS: Mapping[str, str] = {
     "ash": "modelwright.guard.detectors.ash:Ash",
     "energy": "modelwright.guard.detectors.energy:Energy",
     "entropy": "modelwright.guard.detectors.entropy:Entropy",
+    "fisher": "modelwright.guard.detectors.fisher:Fisher",
     "gen": "modelwright.guard.detectors.gen:Gen",
     "knn": "modelwright.guard.detectors.knn:Knn",
     "mahalanobis": "modelwright.guard.detectors.mahalanobis:Mahalanobis",
@@ -42,8 +45,10 @@ DETECTORS: Mapping[str, str] = {
 
 _HOMES = {
     "Decisions": "decisions",
+    "Fold": "folds",
     "GuardProfile": "profile",
     "Head": "rows",
+    "Outliers": "rows",
     "Queue": "queue",
     "Rows": "rows",
     "Sample": "evaluation",

@@ -8,10 +8,11 @@ rotations and kinds. Nobody knows what will come, so that each kind counts as mu
 Where others are behind by no more than a standard error, coverage does not tell which is best (the rule of one
 standard error: Breiman, Friedman, Olshen, Stone, 1984, "Classification and regression trees"). It is the error of a
 mean over rotations and kinds, both of which might have been others, so that a lead that one kind alone shows is none
-to build on. Among them a rule of acceptance, which also asks for a least probability, may leave the score little to
-do; it is then still what people see, and what rows are ordered by. So that is taken whose score has the best AUROC on
-the kind of outliers that it tells worst (maximin: Wald, 1945, "Statistical decision functions which minimize the
-maximum risk"): the one with no blind side.
+to build on. What was made of one's own rows then does not tell either which blind side matters, as what comes may be
+unlike it; so among several the combination is taken that reads what its members read, if it is one of them. Otherwise,
+as a rule of acceptance also asks for a least probability and may leave the score little to do, while it is still what
+people see and what rows are ordered by, that is taken whose score has the best AUROC on the kind of outliers that it
+tells worst (maximin: Wald, 1945, "Statistical decision functions which minimize the maximum risk").
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,14 @@ from modelwright.guard.acceptance import Judged, mixture_weights, most_right, ru
 from modelwright.guard.detectors.catalogue import name_of
 from modelwright.guard.detectors.detector import Detector, settings_of
 from modelwright.guard.metrics import auroc, fpr95
-from modelwright.guard.rotation import Scorer, Turn, judged, turned, turns
+from modelwright.guard.rotation import Rotation, Scorer, judged, own_rotations, turned, turns
 from modelwright.guard.rows import Floats, Head, Rows
 from modelwright.guard.strangers import HELD_OUT, strangers
 from modelwright.records import DetectorTrial, GuardPlan, OutlierTrial
 
 _DRAWS = 1000
+HEDGE = "fisher"
+"""The detector that combines others, taken where coverage does not tell which is best."""
 
 
 def choose(
@@ -40,6 +43,7 @@ def choose(
     head: Head | None,
     plan: GuardPlan,
     temperature: float = 1.0,
+    rotations: Sequence[Rotation] = (),
 ) -> tuple[DetectorTrial, ...]:
     """What was found of each detector: first the chosen one, then the others by coverage.
 
@@ -50,21 +54,24 @@ def choose(
         head: the classifier's last layer; those that need it cannot do without.
         plan: risk, ood_share, rotations and seed count.
         temperature: of the probabilities.
+        rotations: with the design's rows, where networks were trained without the held-out classes; by default,
+            classes are left out of these features.
 
     Raises:
         SettingError: there are fewer than three classes, or no detector.
     """
     if not detectors:
         raise SettingError("there must be detectors to choose among", value=0)
-    rotations = turns(reference.classes, plan.rotations, plan.seed)
+    if not rotations:
+        rotations = own_rotations(turns(reference.classes, plan.rotations, plan.seed), reference, design, head)
     random = np.random.default_rng(plan.seed)
-    made = [strangers(design.only(turn.kept), head.only(turn.kept) if head else None, random) for turn in rotations]
+    made = [strangers(one.familiar, one.head, random) for one in rotations]
     kinds = (HELD_OUT, *made[0])
     found = np.array(
         [
             [
-                _judgements(turned(one, turn, reference, head), turn, (design, others), plan, temperature)
-                for turn, others in zip(rotations, made, strict=True)
+                _judgements(turned(one, rotation), rotation, others, plan, temperature)
+                for rotation, others in zip(rotations, made, strict=True)
             ]
             for one in detectors
         ]
@@ -133,8 +140,8 @@ def picked(trials: Sequence[DetectorTrial]) -> tuple[DetectorTrial, ...]:
     """
     ranked = sorted(trials, key=lambda one: (-one.coverage, -_least(one)))
     near = [one for one in ranked if one.near]
-    chosen = max(near, key=_least)
-    rest = [msgspec.structs.replace(one, why=_why_not(one)) for one in ranked if one is not chosen]
+    chosen = next((one for one in near if one.detector == HEDGE), max(near, key=_least))
+    rest = [msgspec.structs.replace(one, why=_why_not(one, chosen)) for one in ranked if one is not chosen]
     return (msgspec.structs.replace(chosen, chosen=True, why=_why(chosen, near)), *rest)
 
 
@@ -146,11 +153,15 @@ def _least(trial: DetectorTrial) -> float:
 def _why(chosen: DetectorTrial, near: Sequence[DetectorTrial]) -> str:
     if len(near) == 1:
         return "it accepts most rightly, and no other comes within a standard error"
+    if chosen.detector == HEDGE:
+        return f"of {len(near)} that accept most rightly, within a standard error, it combines what others read"
     best = f"its worst AUROC is the best: {_worst(chosen)}"
     return f"of {len(near)} that accept most rightly, within a standard error, {best}"
 
 
-def _why_not(trial: DetectorTrial) -> str:
+def _why_not(trial: DetectorTrial, chosen: DetectorTrial) -> str:
+    if trial.near and chosen.detector == HEDGE:
+        return "accepts as much rightly, within a standard error, but reads less than the combination"
     if trial.near:
         return f"accepts as much rightly, within a standard error, but its worst AUROC is {_worst(trial)}"
     behind, error = 100 * trial.behind, 100 * trial.error
@@ -165,11 +176,10 @@ def _worst(trial: DetectorTrial) -> str:
 
 
 def _judgements(
-    fitted: Scorer, turn: Turn, rows: tuple[Rows, Mapping[str, Rows]], plan: GuardPlan, temperature: float
+    fitted: Scorer, rotation: Rotation, made: Mapping[str, Rows], plan: GuardPlan, temperature: float
 ) -> list[tuple[float, float, float]]:
     """Of one detector in one rotation, for each kind of outliers: share accepted and right, AUROC, FPR at 95 %."""
-    design, made = rows
-    seen, held = judged(fitted, design, temperature, turn)
+    seen, held = judged(fitted, rotation.rows, temperature, rotation.turn)
     familiar, kinds = seen.take(~held), [seen.take(held)]
     for others in made.values():
         told = judged(fitted, others, temperature)[0]

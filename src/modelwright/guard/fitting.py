@@ -2,12 +2,13 @@
 
 Rows are dealt out so that nothing is judged by what it was made of: the detector is fitted on the reference, and a head
 has been trained on rows of its own; of the calibration, one half (the design) gives temperature, detector and the order
-of the rules, the other the proof. Each row of the proof plays, by coin, a familiar one or the outlier that it would be
-had its class been held out, so that they are an independent sample of the mixture.
+of the rules, the other the proof. What is promised of outliers rests on what is known of them: on outliers that were
+given; on networks that were trained without some classes, to which these are new; or, where the features are foreign,
+on classes that are held out. A network that was trained on a class tells it too well for any promise.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, final
 
@@ -16,17 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelwright.errors import SettingError, ShapeError
-from modelwright.guard.acceptance import Judged, mixture_weights
+from modelwright.guard.acceptance import Judged
 from modelwright.guard.calibration import temperature_of
 from modelwright.guard.choosing import choose
 from modelwright.guard.detectors.catalogue import detector as named
 from modelwright.guard.detectors.catalogue import name_of, names
-from modelwright.guard.detectors.detector import Detector, settings_of
-from modelwright.guard.guarantee import Guarantee, prove
+from modelwright.guard.detectors.detector import Detector, checked, settings_of
+from modelwright.guard.folds import Fold, rotations_of
+from modelwright.guard.guarantee import Guarantee, prove, prove_with
+from modelwright.guard.new_classes import Played, prove_for_classes
 from modelwright.guard.profile import GuardProfile, profile_of
-from modelwright.guard.rotation import Scorer, Turn, judged, raised, stand_ins, turned, turns
-from modelwright.guard.rows import Array, Floats, Head, Rows, found_head, halves, rows_of
-from modelwright.records import DetectorTrial, File, GuardPlan, GuardRecord, Promise
+from modelwright.guard.rotation import Rotation, Scorer, judged, odds_of, own_rotations, stand_ins, turned, turns
+from modelwright.guard.rows import Array, Floats, Head, Outliers, Rows, found_head, halves, rows_of
+from modelwright.records import Basis, DetectorTrial, File, GuardPlan, GuardRecord, Promise
 
 if TYPE_CHECKING:
     from modelwright.guard.training.trained import Trained
@@ -35,13 +38,17 @@ AUTO = "auto"
 """In place of a detector's name: choose one."""
 
 
-_STAND_INS = (
-    "outliers like its classes where one is held out: if the network was trained on them, new ones may be nearer"
+_LEARNED = (
+    "a network that was trained on a class tells it far better, held out, than a new one, so that nothing is known of "
+    "new ones; give outliers or networks that were trained without classes, or say so where the features are foreign"
 )
-"""For what a promise holds that was proved without outliers."""
+"""Why nothing is promised from classes that are held out of the features of a network that knows them."""
 
-Without = Callable[[Turn], Scorer]
-"""Makes what scores where some classes are held out."""
+_SOUND = ("networks without classes", "foreign features")
+"""What a held-out class is as new to as any."""
+
+Strange = Outliers | Sequence[Fold]
+"""What is known of new classes: outliers, or networks that were trained without some classes."""
 
 
 def fit(
@@ -53,6 +60,7 @@ def fit(
     detector: "str | Detector | Trained" = AUTO,
     artifact: str = "",
     plan: GuardPlan | None = None,
+    strange: Strange = (),
 ) -> GuardProfile:
     """A guard for a classifier, from rows that the classifier was not trained on.
 
@@ -64,6 +72,8 @@ def fit(
         detector: its name, or itself; "auto" chooses among all. Or a head that was trained on features.
         artifact: SHA-256 digest of the artifact that is guarded; "" for a model that lives elsewhere.
         plan: the risk, or the quantile, and how to go about it.
+        strange: outliers, or networks that were trained without some classes, which see the rows in the same order:
+            what a promise about outliers needs where the features are not foreign.
 
     Raises:
         ShapeError: the arrays do not fit one another.
@@ -72,12 +82,18 @@ def fit(
     """
     asked = plan or GuardPlan()
     if not isinstance(detector, str | Detector):
-        return fit_head(detector, features, labels, artifact=artifact, plan=asked)
+        return fit_head(detector, features, labels, artifact=artifact, plan=asked, strange=strange)
     if logits is None:
         raise SettingError("a detector needs the classifier's logits", where="logits", value=None)
     rows = rows_of(features, logits, labels)
     second, first = halves(rows.labels, asked.calibration, np.random.default_rng(asked.seed))
-    return fit_rows(rows.take(first), rows.take(second), head=head, detector=detector, artifact=artifact, plan=asked)
+    if not isinstance(strange, Outliers):
+        _check_folds(strange, len(rows))
+        strange = [fold.take(np.concatenate([first, second])) for fold in strange]
+    return fit_rows(
+        rows.take(first), rows.take(second), head=head, detector=detector, artifact=artifact, plan=asked,
+        strange=strange,
+    )  # fmt: skip
 
 
 def fit_rows(
@@ -88,8 +104,11 @@ def fit_rows(
     detector: str | Detector = AUTO,
     artifact: str = "",
     plan: GuardPlan | None = None,
+    strange: Strange = (),
 ) -> GuardProfile:
     """The same where the detector has rows of its own, such as those that the classifier was trained on.
+
+    Networks that were trained without classes see the reference's rows, then the calibration's.
 
     Raises:
         ShapeError: reference and calibration differ in width or classes.
@@ -100,15 +119,19 @@ def fit_rows(
     _check_reference(reference, calibration)
     parts = _parts(calibration, asked)
     layer = head or found_head(reference)
+    shown = _shown(strange, reference, calibration, layer, asked)
     trials: tuple[DetectorTrial, ...] = ()
     if detector == AUTO:
         known = [named(name) for name in names()]
-        able = [one for one in known if layer or not one.NEEDS_HEAD]
-        trials = choose(able, reference, parts.design, head=layer, plan=asked, temperature=parts.temperature)
+        heads = layer is not None and all(one.head is not None for one in shown.rotations)
+        able = [one for one in known if heads or not one.NEEDS_HEAD]
+        design = [one.take(parts.order[0]) for one in shown.rotations] if shown.basis in _SOUND else []
+        trials = choose(able, reference, parts.design, head=layer, plan=asked, temperature=parts.temperature,
+                        rotations=design)  # fmt: skip
         detector = trials[0].detector
     one = named(detector) if isinstance(detector, str) else detector
     fitted = one.fit_rows(reference, layer)
-    record = _record(fitted, lambda turn: turned(one, turn, reference, layer), parts, asked)
+    record = _record(fitted, shown._replace(without=lambda rotation: turned(one, rotation)), parts, asked)
     record = msgspec.structs.replace(
         record,
         artifact=artifact,
@@ -127,6 +150,7 @@ def fit_head(
     *,
     artifact: str = "",
     plan: GuardPlan | None = None,
+    strange: Strange = (),
 ) -> GuardProfile:
     """A guard that decides by a head of its own, trained on features, from rows that it was not trained on.
 
@@ -136,14 +160,25 @@ def fit_head(
         labels: (n,) the true classes, from 0; every class needs two rows or more, all of which calibrate.
         artifact: SHA-256 digest of the artifact whose features the head reads; "" for a model that lives elsewhere.
         plan: the risk, or the quantile, and how to go about it.
+        strange: outliers, which a promise about outliers needs: the head was trained on every class.
 
     Raises:
         ShapeError: the arrays do not fit one another, or the head.
-        SettingError: the head reads no features, a number is not finite, or a class lacks rows.
+        SettingError: the head reads no features, a number is not finite, a class lacks rows, or there are folds.
     """
     asked, known = plan or GuardPlan(), head.record
     calibration = rows_of(features, head.judge(features)[0], labels)
-    record = _record(HeadScorer(head), lambda turn: HeadScorer(head.only(turn.kept)), _parts(calibration, asked), asked)
+    if not isinstance(strange, Outliers):
+        if strange:
+            way_out = "Give outliers."
+            raise SettingError("folds are for detectors, not for trained heads", where="strange", way_out=way_out)
+        own = turns(calibration.classes, asked.rotations, asked.seed) if calibration.classes > 2 else ()
+        shown = _Shown(own_rotations(own, calibration, calibration, None), None, "none",
+                       lambda rotation: HeadScorer(head.only(rotation.turn.kept)))  # fmt: skip
+    else:
+        wide = head.read(strange.features)
+        shown = _Shown((), Rows(wide, head.judge(wide)[0], np.zeros(len(wide), np.int64)), "outliers")
+    record = _record(HeadScorer(head), shown, _parts(calibration, asked), asked)
     record = msgspec.structs.replace(
         record, artifact=artifact, detector=head.name, settings=head.settings, fitted=head.rows, head=known
     )
@@ -173,23 +208,62 @@ class _Parts(NamedTuple):
         whole: all.
         design: those that rules are ordered by.
         proof: the others.
+        order: numbers of the rows of either.
         temperature: of the design.
     """
 
     whole: Rows
     design: Rows
     proof: Rows
+    order: tuple[NDArray[np.int64], NDArray[np.int64]]
     temperature: float
+
+
+def _unknown(rotation: Rotation) -> Scorer:
+    raise SettingError("a detector must score each rotation", value=rotation.turn.held.tolist())
+
+
+class _Shown(NamedTuple):
+    """What is known of new classes.
+
+    Attributes:
+        rotations: with the calibration's rows; none where no class can be held out, or outliers were given.
+        outliers: that were given.
+        basis: what a promise may rest on; "none" where the rotations bear none.
+        without: makes what scores where the classes of a rotation are held out.
+    """
+
+    rotations: Sequence[Rotation]
+    outliers: Rows | None
+    basis: Basis
+    without: Callable[[Rotation], Scorer] = _unknown
+
+
+def _shown(strange: Strange, reference: Rows, calibration: Rows, head: Head | None, plan: GuardPlan) -> _Shown:
+    """What a detector can learn of new classes."""
+    if isinstance(strange, Outliers):
+        if strange.logits is None:
+            raise SettingError("a detector needs the outliers' logits", where="strange, logits", value=None)
+        wide, found = checked(strange.features, strange.logits, calibration.width, calibration.classes)
+        return _Shown((), Rows(wide, found, np.zeros(len(wide), np.int64)), "outliers")
+    if strange:
+        folds = rotations_of(strange, reference.labels, calibration.labels, calibration.classes)
+        return _Shown(folds, None, "networks without classes")
+    if calibration.classes < 3:
+        return _Shown((), None, "none")
+    own = turns(calibration.classes, plan.rotations, plan.seed)
+    rotations = own_rotations(own, reference, calibration, head)
+    return _Shown(rotations, None, "foreign features" if plan.foreign else "none")
 
 
 def _parts(calibration: Rows, plan: GuardPlan) -> _Parts:
     _check(calibration, plan)
-    proof, design = (calibration.take(rows) for rows in
-                     halves(calibration.labels, 0.5, np.random.default_rng(plan.seed + 1)))  # fmt: skip
-    return _Parts(calibration, design, proof, temperature_of(design.logits, design.labels))
+    second, first = halves(calibration.labels, 0.5, np.random.default_rng(plan.seed + 1))
+    design, proof = calibration.take(first), calibration.take(second)
+    return _Parts(calibration, design, proof, (first, second), temperature_of(design.logits, design.labels))
 
 
-def _record(whole: Scorer, without: Without, parts: _Parts, plan: GuardPlan) -> GuardRecord:
+def _record(whole: Scorer, shown: _Shown, parts: _Parts, plan: GuardPlan) -> GuardRecord:
     """What is found of the one that scores, whatever it is; its name is still to be told."""
     calibration, temperature = parts.whole, parts.temperature
     if plan.quantile is not None:
@@ -197,7 +271,7 @@ def _record(whole: Scorer, without: Without, parts: _Parts, plan: GuardPlan) -> 
         threshold = quantile(judged(whole, calibration, temperature)[0].score, plan.quantile)
         rule: Guarantee | tuple[float, float, None] = (threshold, plan.least_probability, None)
     else:
-        rule = _promised(whole, without, parts, plan)
+        rule = _promised(whole, shown, parts, plan)
     threshold, least, promise = rule
     return GuardRecord(
         artifact="",
@@ -230,34 +304,43 @@ def quantile(scores: Array, share: float) -> float:
     return float(known[min(math.ceil((len(scores) + 1) * share - 1e-9), len(known)) - 1])
 
 
-def _promised(whole: Scorer, without: Without, parts: _Parts, plan: GuardPlan) -> Guarantee:
-    """The rule that keeps the plan's risk, its outliers being held-out classes."""
-    _, design, proof, temperature = parts
-    seen, shown = judged(whole, design, temperature)[0], judged(whole, proof, temperature)[0]
+def _promised(whole: Scorer, shown: _Shown, parts: _Parts, plan: GuardPlan) -> Guarantee:
+    """The rule that keeps the plan's risk, its outliers being what they are known to be."""
+    temperature = parts.temperature
+    design, proof = (judged(whole, rows, temperature)[0] for rows in (parts.design, parts.proof))
     if plan.ood_share == 0:
-        return prove(seen, np.ones(len(seen)), shown, plan)
-    if design.classes < 3:
+        return prove(design, np.ones(len(design)), proof, plan)
+    if shown.outliers is not None:
+        if len(shown.outliers) < 2:
+            raise SettingError("there must be two outliers or more", where="strange", value=len(shown.outliers))
+        others = judged(whole, shown.outliers, temperature)[0]
+        others = Judged(others.score, others.probability, np.ones(len(others), bool))
+        return prove_with(design, proof, others, plan, np.random.default_rng(plan.seed + 2))
+    if not shown.rotations:
         why = "of two classes none can be held out to learn from how many outliers are accepted"
-        promise = Promise(plan.risk, plan.ood_share, plan.confidence, False, why)
-        return Guarantee(quantile(seen.score, 0.95), 0.0, promise)
-    rotations = turns(design.classes, plan.rotations, plan.seed)
-    fits = [without(turn) for turn in rotations]
-    strangers = stand_ins(fits, rotations, design, (design, seen), temperature)
-    both = seen.joined(strangers)
-    share = raised(plan.ood_share, rotations)
-    weight = mixture_weights(np.arange(len(both)) >= len(seen), share)
-    coin = np.random.default_rng(plan.seed + 2).random(len(proof)) < share
-    mixture = _mixed(shown, stand_ins(fits, rotations, proof, (design, seen), temperature), coin)
-    return prove(both, weight, mixture, plan, outliers=_STAND_INS)
-
-
-def _mixed(familiar: Judged, strangers: Judged, coin: NDArray[np.bool_]) -> Judged:
-    """Of each row the one or the other."""
-    return Judged(
-        np.where(coin, strangers.score, familiar.score),
-        np.where(coin, strangers.probability, familiar.probability),
-        np.where(coin, strangers.wrong, familiar.wrong),
+        return Guarantee(quantile(design.score, 0.95), 0.0, _not(plan, why))
+    fits = [shown.without(rotation) for rotation in shown.rotations]
+    known, rest = ([one.take(which) for one in shown.rotations] for which in parts.order)
+    odds = odds_of(shown.rotations, parts.whole.classes)
+    first, second = (
+        Played(familiar, stand_ins(fits, rotations, known, design, temperature), rows.labels, odds)
+        for familiar, rotations, rows in ((design, known, parts.design), (proof, rest, parts.proof))
     )
+    found = prove_for_classes(first, second, plan, shown.basis)
+    return found if shown.basis in _SOUND else found._replace(promise=_not(plan, _LEARNED))
+
+
+def _not(plan: GuardPlan, why: str) -> Promise:
+    """No promise, and why."""
+    return Promise(plan.risk, plan.ood_share, plan.confidence, False, why)
+
+
+def _check_folds(folds: Sequence[Fold], count: int) -> None:
+    for number, fold in enumerate(folds):
+        if not len(fold.features) == len(fold.logits) == count:
+            value = (len(fold.features), len(fold.logits))
+            raise ShapeError(f"a fold must have the {count} rows that are fitted on", where=f"folds, {number}",
+                             value=value)  # fmt: skip
 
 
 def _check_reference(reference: Rows, calibration: Rows) -> None:

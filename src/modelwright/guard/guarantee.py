@@ -22,7 +22,7 @@ from scipy.stats import binom
 from modelwright.errors import SettingError
 from modelwright.guard.acceptance import Judged, Rules, masses, mixture_weights, rules_of
 from modelwright.guard.rows import Floats
-from modelwright.records import GuardPlan, Promise
+from modelwright.records import Basis, GuardPlan, Promise
 
 
 class Guarantee(NamedTuple):
@@ -53,18 +53,32 @@ def guarantee(familiar: Judged, outliers: Judged | None, plan: GuardPlan) -> Gua
     if len(familiar) < 2 or (outliers is not None and len(outliers) < 2):
         raise SettingError("a proof needs two rows or more, and as many outliers", value=len(familiar))
     random = np.random.default_rng(plan.seed)
-    share = plan.ood_share
-    if outliers is None and share > 0:
+    if outliers is None and plan.ood_share > 0:
         rule = _likeliest(familiar, np.ones(len(familiar)), plan)[0]
         why = "there are no outliers to learn from how many of them are accepted"
-        return Guarantee(*rule, Promise(plan.risk, share, plan.confidence, False, why))
-    others = outliers if outliers is not None and share > 0 else familiar.take(np.arange(0))
-    order, rest = random.permutation(len(familiar)), random.permutation(len(others))
-    design = familiar.take(order[::2]).joined(others.take(rest[::2]))
-    weight = mixture_weights(np.arange(len(design)) >= len(order[::2]), share)
+        return Guarantee(*rule, Promise(plan.risk, plan.ood_share, plan.confidence, False, why))
+    others = outliers if outliers is not None and plan.ood_share > 0 else familiar.take(np.arange(0))
+    order = random.permutation(len(familiar))
+    return prove_with(familiar.take(order[::2]), familiar.take(order[1::2]), others, plan, random)
+
+
+def prove_with(
+    design: Judged, proof: Judged, outliers: Judged, plan: GuardPlan, random: np.random.Generator
+) -> Guarantee:
+    """The rule that is proved to accept most, of the mixture with some outliers.
+
+    Args:
+        design: familiar rows by which rules are ordered.
+        proof: others.
+        outliers: of which one half does the one, one half the other; none for a share of 0.
+        plan: risk, ood_share and confidence count.
+        random: deals the outliers and draws the mixture.
+    """
+    rest, share = random.permutation(len(outliers)), plan.ood_share
+    both = design.joined(outliers.take(rest[::2]))
+    weight = mixture_weights(np.arange(len(both)) >= len(design), share)
     spare = (1.0 - plan.confidence) / 100 if share > 0 else 0.0
-    proof = mixed(familiar.take(order[1::2]), others.take(rest[1::2]), share, random, spare)
-    return prove(design, weight, proof, plan, spare)
+    return prove(both, weight, mixed(proof, outliers.take(rest[1::2]), share, random, spare), plan, spare)
 
 
 def prove(
@@ -73,7 +87,6 @@ def prove(
     proof: Judged,
     plan: GuardPlan,
     spare: float = 0.0,
-    outliers: str = "outliers like theirs",
 ) -> Guarantee:
     """The rule that is proved to accept most, by rows that the order of the rules does not depend on.
 
@@ -83,7 +96,6 @@ def prove(
         proof: an independent sample of the mixture, each row once.
         plan: risk, ood_share and confidence count.
         spare: of 1 - confidence, what the sampling has used up.
-        outliers: those for which it holds, in words.
     """
     path = _likeliest(design, weight * len(proof) / weight.sum(), plan)
     level, counts = 1.0 - plan.confidence - spare, (0, 0)
@@ -97,11 +109,12 @@ def prove(
         proved, counts = (threshold, least), (count, errors)
     said = f"{counts[1]} of {counts[0]} accepted rows, {plan.ood_share:.3g} of the traffic being outliers, were errors"
     if proved:
-        kinds = f", and {outliers}" if plan.ood_share > 0 else ""
+        kinds = ", and outliers like those given" if plan.ood_share > 0 else ""
         why = f"{said}; it holds for traffic like the rows of the proof{kinds}"
     else:
         why = f"{said}, under the rule nearest to it: that shows no error rate of {plan.risk:g}"
-    promise = Promise(plan.risk, plan.ood_share, plan.confidence, proved is not None, why, *counts)
+    basis: Basis = "none" if proved is None else "outliers" if plan.ood_share > 0 else "familiar rows"
+    promise = Promise(plan.risk, plan.ood_share, plan.confidence, proved is not None, why, *counts, basis)
     return Guarantee(*(proved or path[0]), promise)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RECORD = "guard.json"
 NUMBERS = "guard.safetensors"
-_VERSION = 3
+_VERSION = 4
 _FAILURES = (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError)
 """Of a detector or a head; a failed score defers."""
 

@@ -29,7 +29,7 @@ class Head:
 
     def __post_init__(self) -> None:
         weight, bias = np.asarray(self.weight, np.float64), np.asarray(self.bias, np.float64)
-        if weight.ndim != 2 or bias.shape != weight.shape[:1] or not (_finite(weight) and _finite(bias)):
+        if weight.ndim != 2 or bias.shape != weight.shape[:1] or not (finite(weight) and finite(bias)):
             rule = "a head must have a weight (k, d) and a bias (k,), all of them finite"
             raise ShapeError(rule, where="head", value=(weight.shape, bias.shape))
         object.__setattr__(self, "weight", weight)
@@ -90,6 +90,20 @@ class Rows:
         return Rows(inside.features, inside.logits[:, classes], numbers)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Outliers:
+    """Inputs of no class, as the classifier sees them.
+
+    Attributes:
+        features: (n, d).
+        logits: (n, k); None for a trained head, which gives its own.
+    """
+
+    features: Array
+    logits: Array | None = None
+
+
 def rows_of(features: Array, logits: Array, labels: NDArray[Any], where: str = "rows") -> Rows:
     """Rows that were looked at: all of one length, finite, and every class among them.
 
@@ -103,7 +117,7 @@ def rows_of(features: Array, logits: Array, labels: NDArray[Any], where: str = "
         raise ShapeError(rule, where=where, value=(wide.shape, found.shape, truth.shape))
     if not len(truth) or not wide.shape[1] or found.shape[1] < 2:
         raise SettingError("there must be rows, features and two classes", where=where, value=(wide.shape, found.shape))
-    if not (_finite(wide) and _finite(found)):
+    if not (finite(wide) and finite(found)):
         bad = int((~(np.isfinite(wide).all(1) & np.isfinite(found).all(1))).sum())
         way_out = "Leave these rows out, or find out why the network gives them."
         raise SettingError("features and logits must be finite", where=where, value=f"{bad} bad rows", way_out=way_out)
@@ -151,5 +165,6 @@ def found_head(rows: Rows, tolerance: float = 1e-3) -> Head | None:
     return head if residual <= tolerance * max(float(rows.logits.std()), 1e-12) else None
 
 
-def _finite(values: Floats) -> bool:
+def finite(values: Floats) -> bool:
+    """Whether every number is."""
     return bool(np.isfinite(values).all())

@@ -17,6 +17,7 @@ from modelwright.records.costs import Costs
 from modelwright.records.estimate import Estimate, KernelEstimate
 from modelwright.records.evaluation import GuardEvaluation
 from modelwright.records.guard import (
+    Basis,
     Decision,
     DetectorTrial,
     EpochTrial,
@@ -104,6 +105,7 @@ __all__ = [
     "Answer",
     "Architecture",
     "AuditedRisk",
+    "Basis",
     "Bottleneck",
     "Choice",
     "ClassOffer",

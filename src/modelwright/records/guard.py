@@ -14,6 +14,9 @@ Outcome = Literal["accept", "defer"]
 DeferReason = Literal["", "out of distribution", "uncertain", "score unavailable"]
 """Why a prediction was deferred; "" where it was accepted."""
 Confidence = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Basis = Literal["none", "familiar rows", "outliers", "foreign features", "networks without classes"]
+"""What a promise rests on: familiar rows alone, where no outliers are promised for; outliers that were given; classes
+held out of foreign features, of an extractor that never learned them; networks that were trained without classes."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -50,8 +53,10 @@ class Promise(msgspec.Struct, frozen=True):
         confidence: the probability, over the draw of the calibration data, that it is kept.
         holds: whether it is given.
         why: what it rests on, or why it cannot be given; one sentence.
-        accepted: rows of the mixture held back for the proof that are accepted.
+        accepted: rows held back for the proof that are accepted: of the mixture with outliers where some were given,
+            of familiar ones otherwise.
         errors: of these.
+        basis: what it rests on; "none" where it is not given.
     """
 
     risk: Confidence
@@ -61,6 +66,7 @@ class Promise(msgspec.Struct, frozen=True):
     why: str
     accepted: Whole = 0
     errors: Whole = 0
+    basis: Basis = "none"
 
 
 class OutlierTrial(msgspec.Struct, frozen=True):
@@ -135,6 +141,8 @@ class GuardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rotations: groups of classes that are held out as pseudo-outliers, one group at a time.
         classes: their names, label 0 first; none for their numbers.
         seed: of all draws.
+        foreign: whether the features come from an extractor that was trained on none of these classes, such as an
+            embedding made for something else. Only then does a class that is held out play a new one as it should.
     """
 
     risk: Confidence = 0.05
@@ -146,6 +154,7 @@ class GuardPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rotations: Annotated[int, msgspec.Meta(ge=2)] = 5
     classes: tuple[Word, ...] = ()
     seed: Whole = 0
+    foreign: bool = False
 
 
 class ReliabilityBin(msgspec.Struct, frozen=True):
@@ -249,7 +258,7 @@ class GuardRecord(msgspec.Struct, frozen=True):
     promise: Promise | None = None
     trials: tuple[DetectorTrial, ...] = ()
     head: HeadRecord | None = None
-    version: Count = 3
+    version: Count = 4
     seal: str = ""
 
     def sealed(self) -> "GuardRecord":
