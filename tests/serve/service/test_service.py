@@ -75,7 +75,7 @@ def test_from_none_to_many_and_back_while_a_long_request_finishes(bench: Any, ru
             ended = await it.end(first)
             assert (ended.state, ended.attempts) == ("completed", 1)
             await until(lambda: not it.service.endpoints.stands["one"].members)
-            assert it.service.state.read(INSTANCES.all) == []
+            await until(lambda: it.service.state.read(INSTANCES.all) == [])
             acts = await it.service.ledger.read(activities_of, name)
             ways = [one.activity.after - one.activity.before for one in acts if one.activity.status == "Successful"]
             assert any(way > 0 for way in ways)

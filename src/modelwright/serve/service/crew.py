@@ -37,7 +37,8 @@ class Yard:
         models: their files.
         ids: makes names.
         berths: one for each instance that may run on this machine.
-        changed: called when instances of an endpoint have become ready, free or fewer.
+        changed: called when instances of an endpoint have become ready or fewer.
+        freed: called when one of them has room for another call.
     """
 
     site: Site
@@ -46,6 +47,7 @@ class Yard:
     ids: Callable[[], str]
     berths: asyncio.Semaphore
     changed: Callable[[str], None]
+    freed: Callable[[str], None]
 
 
 @final
@@ -87,8 +89,9 @@ class Member:
         """Note that it works on one less, or that it cannot be ended but with its process."""
         self.in_flight -= 1
         self.spoiled = self.spoiled or spoiled
-        self.crew.wake()
-        self.crew.tell_changed()
+        if self.spoiled or self.state == "draining":
+            self.crew.wake()
+        self.crew.tell_freed()
 
 
 @final
@@ -136,8 +139,12 @@ class Crew:
         self._changed.set()
 
     def tell_changed(self) -> None:
-        """Tell others that something has become free or is gone."""
+        """Tell others that an instance has become ready or is gone."""
         self._yard.changed(self.endpoint)
+
+    def tell_freed(self) -> None:
+        """Tell others that there is room for a call."""
+        self._yard.freed(self.endpoint)
 
     async def close(self) -> None:
         """Let all finish what they work on, stop them, and wait until they are gone."""

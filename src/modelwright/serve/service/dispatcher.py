@@ -1,16 +1,17 @@
 """Requests are dealt out to instances that are free, kept by heartbeats, and let go where they were taken away."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
 from modelwright.errors import StoreError
 from modelwright.records import Lease
 from modelwright.serve.objects import OwnObjects
-from modelwright.serve.service.attempt import Attempt, report
+from modelwright.serve.service.attempt import Attempt, Outcome, report
 from modelwright.serve.service.crew import Member
 from modelwright.serve.service.ledger import Ledger
-from modelwright.serve.service.log import tell, warn
+from modelwright.serve.service.log import LOGGER, tell, warn
 from modelwright.serve.state import Unit, claim, give_back, renew
 
 _AGAIN_S = 1.0
@@ -29,17 +30,29 @@ class Dispatcher:
         ledger: the queue.
         objects: where inputs and answers are.
         ready: the instances of an endpoint that take requests.
+        grace_s: seconds that an instance has to finish a request that was taken away, before its process is replaced.
+        told: called when the end of an attempt has been noted.
     """
 
-    def __init__(self, ledger: Ledger, objects: OwnObjects, ready: Callable[[str], Iterable[Member]]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        objects: OwnObjects,
+        ready: Callable[[str], Iterable[Member]],
+        grace_s: float,
+        told: Callable[[], None],
+    ) -> None:
         self._ledger = ledger
         self._objects = objects
         self._ready = ready
+        self._grace_s = grace_s
+        self._told = told
         self._woken: dict[str, asyncio.Event] = {}
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._running: dict[tuple[int, int], tuple[Attempt, Member, asyncio.Task[None]]] = {}
         self._strange: set[tuple[int, int]] = set()
         self._shortest_s = 30.0
+        self._beat = asyncio.Event()
         self._closed = False
 
     @property
@@ -63,10 +76,17 @@ class Dispatcher:
         if pump is not None:
             pump.cancel()
 
+    def look(self) -> None:
+        """Look at once whether something was taken away, such as when a request was cancelled."""
+        self._beat.set()
+
     async def beat(self) -> None:
         """Send heartbeats for ever, several in the time of the shortest lease."""
         while True:
-            await asyncio.sleep(self._shortest_s / _BEATS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._shortest_s / _BEATS):
+                    await self._beat.wait()
+            self._beat.clear()
             if self._running:
                 try:
                     await self._renew()
@@ -76,14 +96,15 @@ class Dispatcher:
     async def drain(self) -> None:
         """Deal out nothing more, and wait until all attempts have ended."""
         self._closed = True
-        for pump in self._pumps.values():
-            pump.cancel()
+        for woken in self._woken.values():
+            woken.set()
+        await asyncio.gather(*self._pumps.values())
         while self._running:
             await asyncio.wait([task for _, _, task in self._running.values()])
 
     async def _pump(self, endpoint: str) -> None:
         woken = self._woken[endpoint]
-        while True:
+        while not self._closed:
             await woken.wait()
             woken.clear()
             try:
@@ -95,14 +116,16 @@ class Dispatcher:
 
     async def _deal(self, endpoint: str) -> None:
         members = {one.name: one for one in self._ready(endpoint) if one.free}
-        if not members:
+        if not members or self._closed:
             return
         room = [(one.name, one.crew.variant, one.free) for one in members.values()]
         for lease in await asyncio.shield(self._ledger.do(deal, endpoint, room)):
             self._begin(lease, members[lease.instance])
 
     def _begin(self, lease: Lease, member: Member) -> None:
-        self._shortest_s = min(self._shortest_s, lease.lease_s)
+        if lease.lease_s < self._shortest_s:
+            self._shortest_s = lease.lease_s
+            self._beat.set()
         attempt = Attempt(lease, member, self._objects)
         member.take()
         tell("begun", endpoint=lease.invocation.endpoint, inference_id=lease.invocation.inference_id,
@@ -115,16 +138,30 @@ class Dispatcher:
         try:
             try:
                 outcome = await attempt.work()
-            except BaseException:
-                member.release()
-                raise
+            except asyncio.CancelledError:
+                member.release(spoiled=True)
+                if not attempt.abandoned:
+                    raise
+                return
+            except Exception as failure:  # noqa: BLE001  # the outermost driver: whatever it is, the request goes on
+                LOGGER.exception("an attempt broke off")
+                outcome = Outcome("lost", None, f"the service failed: {failure!r}", at_once=False)
             member.release(spoiled=outcome.late)
             if not attempt.abandoned:  # the next request is claimed meanwhile, maybe in the same commit
                 await report(self._ledger, attempt, outcome, self._objects)
+                self._told()
             if outcome.kind == "lost":
                 self.wake(attempt.lease.invocation.endpoint)
         finally:
             self._running.pop(key, None)
+
+    def _abandon(self, key: tuple[int, int]) -> None:
+        """Let an attempt be whose request was taken away; an instance that does not get done with it is replaced."""
+        attempt, _, task = self._running[key]
+        if not attempt.abandoned:
+            attempt.abandoned = True
+            tell("taken away", inference_id=attempt.lease.invocation.inference_id)
+            asyncio.get_running_loop().call_later(self._grace_s, task.cancel)
 
     async def _renew(self) -> None:
         """Let leases run anew; abandon what was taken away, and give back what was never heard of."""
@@ -133,9 +170,7 @@ class Dispatcher:
         held = await self._ledger.do(renew, names)
         for key in before.keys() - held:
             if key in self._running:
-                attempt = before[key][0]
-                attempt.abandoned = True
-                tell("taken away", inference_id=attempt.lease.invocation.inference_id)
+                self._abandon(key)
         strange = held - before.keys() - self._running.keys()
         for number, token in strange & self._strange:  # else their claim may be on its way here
             await self._ledger.do(give_back, number, token)

@@ -84,6 +84,7 @@ class Endpoints:
         self._ledger = yard.ledger
         self._dispatcher = dispatcher
         self._woken = asyncio.Event()
+        self._closed = False
 
     def wake(self) -> None:
         """Look at all endpoints again, such as when one was changed."""
@@ -117,17 +118,21 @@ class Endpoints:
             StoreError: the state cannot be read or changed.
         """
         for record in await self._ledger.read(ENDPOINTS.all):
+            if self._closed:
+                return
             try:
                 await self._settle(record)
             except UnknownNameError:  # it was deleted meanwhile
                 continue
 
     async def close(self) -> None:
-        """Let all instances finish what they work on, and stop them."""
+        """Let all instances finish what they work on, stop them, and start no more."""
+        self._closed = True
         await asyncio.gather(*(crew.close() for crew in self._crews()))
 
     async def kill(self) -> None:
-        """End all instances at once."""
+        """End all instances at once, and start no more."""
+        self._closed = True
         await asyncio.gather(*(crew.kill() for crew in self._crews()))
 
     def _crews(self) -> list[Crew]:

@@ -51,11 +51,11 @@ class Scaler:
     async def run(self) -> None:
         """Decide every few seconds, and when woken, for ever."""
         while True:
+            self._woken.clear()
             try:
                 await self.look()
             except StoreError as failure:
                 warn("not scaled", error=str(failure))
-            self._woken.clear()
             try:
                 async with asyncio.timeout(INTERVAL_S / self._factor):
                     await self._woken.wait()

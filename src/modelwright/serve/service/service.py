@@ -53,11 +53,15 @@ class Service:
         self.draining = False
         self.messages = asyncio.Event()
         self.models = Models(site.data / "models", objects, allow_files=site.allow_files)
-        self.dispatcher = Dispatcher(self.ledger, objects, lambda endpoint: self.endpoints.ready(endpoint))
-        yard = Yard(site, self.ledger, self.models, ids, asyncio.Semaphore(site.most_instances), self._changed)
+        self.dispatcher = Dispatcher(
+            self.ledger, objects, lambda endpoint: self.endpoints.ready(endpoint), site.grace_s, self.messages.set
+        )
+        yard = Yard(
+            site, self.ledger, self.models, ids, asyncio.Semaphore(site.most_instances), self._changed, self._freed
+        )
         self.endpoints = Endpoints(yard, self.dispatcher)
         self.realtime = Realtime(self.endpoints, site.waiting)
-        self.scaler = Scaler(self.ledger, ids, site.time_factor, self.poke)
+        self.scaler = Scaler(self.ledger, ids, site.time_factor, lambda endpoint: self.endpoints.wake())
 
     async def accept(self, invocation: Invocation, body: bytes | None = None) -> RequestRecord:
         """Take a request; when this returns, it is on the disk. Made again, it is answered with the first one.
@@ -91,8 +95,11 @@ class Service:
         return self.realtime.call(endpoint, variant, headers, body, deadline_s)
 
     def poke(self, endpoint: str = "") -> None:
-        """Look at once at what was changed: an endpoint, a target, a policy."""
+        """Look at once at what was changed: an endpoint, a target, a policy, a request that was taken back."""
         self.endpoints.wake()
+        self.scaler.wake()
+        self.dispatcher.look()
+        self.messages.set()
         if endpoint:
             self.dispatcher.wake(endpoint)
 
@@ -131,8 +138,12 @@ class Service:
         return replace(invocation, input_location=location, input_digest=digest)
 
     def _changed(self, endpoint: str) -> None:
-        """Instances of an endpoint are ready, free or fewer."""
+        """Instances of an endpoint are ready, or fewer."""
         self.endpoints.wake()
+        self._freed(endpoint)
+
+    def _freed(self, endpoint: str) -> None:
+        """There is room for another call."""
         self.dispatcher.wake(endpoint)
         self.realtime.wake(endpoint)
 
