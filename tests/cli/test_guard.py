@@ -89,6 +89,59 @@ def test_a_promise_that_cannot_be_given_is_said_and_is_exit_code_1(run: Run, pla
     assert load(place / "out", "").record.promise.holds is False
 
 
+def test_a_promise_of_outliers_needs_grounds_and_each_is_an_option(run: Run, place: Path) -> None:
+    words = ["fit", place / "arrays.npz", "--risk", "20%", "--ood-share", "5%", "--detector", "mahalanobis"]
+    far = {**drawn(400, 3), "features": np.random.default_rng(0).normal(size=(400, 5)) * 30}
+    np.savez(place / "far.npz", **far)
+    code, out, _ = run(*words)
+    assert code == 1
+    assert "trained on a class" in out
+    code, out, _ = run(*words, "--outliers", place / "far.npz", "--json")
+    record = from_json(out, GuardRecord)
+    assert (code, record.promise.holds, record.promise.basis) == (0, True, "outliers")
+    rows = drawn(600, 1)
+    for out_of in range(3):
+        kept = [label for label in range(3) if label != out_of]
+        np.savez(place / f"fold{out_of}.npz", features=rows["features"], logits=rows["logits"][:, kept], held=[out_of])
+    folds = [place / f"fold{out_of}.npz" for out_of in range(3)]
+    told = [from_json(run(*words, *more, "--json")[1], GuardRecord).promise
+            for more in (["--foreign"], ["--folds", *folds])]  # fmt: skip
+    assert [one.why for one in told] == [told[0].why] * 2  # networks that make the same of the rows show the same
+    assert "of 3 classes, each new in its turn" in told[0].why
+    lessons = {
+        ("--foreign", "--folds", folds[0]): "one of --outliers, --folds, --retrain and --foreign",
+        ("--folds", place / "arrays.npz"): "trained without",
+        ("--folds", folds[0]): "left out by one network",
+        ("--retrain", "3"): "only an artifact",
+    }
+    for more, lesson in lessons.items():
+        code, _, err = run(*words, *more)
+        assert code == 2, more
+        assert lesson in err, more
+
+
+def test_an_artifact_is_trained_again_without_classes(run: Run, member: Path, tmp_path: Path) -> None:
+    words = [
+        "fit",
+        member,
+        "--rows",
+        "300",
+        "--detector",
+        "energy",
+        "--risk",
+        "50%",
+        "--output",
+        tmp_path / "net.guard",
+    ]
+    assert "trained on a class" in run(*words)[1]
+    promise = from_json(run(*words, "--retrain", "1", "--json")[1], GuardRecord).promise
+    assert "of 10 classes, each new in its turn" in promise.why
+    for more, lesson in {("--foreign",): "Try --retrain", ("--retrain", "0"): "one epoch"}.items():
+        code, _, err = run(*words, *more)
+        assert code == 2
+        assert lesson in err
+
+
 def test_check_accepts_what_is_familiar_and_defers_the_rest(run: Run, guard: Path, place: Path) -> None:
     rows = drawn(4, 5)
     rows["features"][:2] = MIDDLES[rows["labels"][:2]]

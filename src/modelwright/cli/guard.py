@@ -162,6 +162,8 @@ def _fitted(arguments: argparse.Namespace, plan: GuardPlan) -> GuardProfile:
     if sum(map(bool, (arguments.outliers, arguments.folds, arguments.retrain, arguments.foreign))) > 1:
         rule = "a promise rests on one of --outliers, --folds, --retrain and --foreign"
         raise SettingError(rule, where="guard fit", way_out="Leave the others out.")
+    if arguments.retrain is not None and arguments.retrain < 1:
+        raise SettingError("there must be one epoch at least", where="--retrain", value=arguments.retrain)
     if is_file_of_arrays(arguments.model):
         if arguments.data or arguments.retrain:
             rule, where = ("a file of arrays is the data", "--data") if arguments.data else (
