@@ -75,7 +75,7 @@ def opened(delivery: Delivery) -> Opened:
             return from_json(delivery.body, kind, where="message")  # type: ignore[return-value, arg-type]  # unions are kinds, too
         except RecordError:
             continue
-    return Letter(id_of(f"{delivery.number} {delivery.published_at}"), delivery.body)
+    return Letter(id_of(f"{delivery.topic} {delivery.published_at} {delivery.body}"), delivery.body)
 
 
 def id_of(text: str) -> str:
