@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, multinomial
 
 from modelwright.errors import SettingError, ShapeError
 from modelwright.guard import Fold, Head, Outliers, fit
 from modelwright.guard.acceptance import Judged, rules_of
-from modelwright.guard.new_classes import Played, divergence, figures, prove_for_classes, upper
+from modelwright.guard.new_classes import Played, divergence, evidence, figures, prove_for_classes, upper
 from modelwright.records import GuardPlan
 
 K, NEW, D = 30, 200, 12
@@ -162,6 +162,20 @@ def test_the_bound_fails_no_more_often_than_its_level_for_coins(count, truth, le
     means_ = np.arange(count + 1) / count
     missed = upper(means_, count, level) < truth
     assert binom.pmf(np.arange(count + 1), count, truth)[missed].sum() <= level + 1e-12
+
+
+@given(st.integers(2, 40), st.floats(0.02, 0.3), st.floats(0.1, 0.95), st.floats(0.3, 0.99), st.floats(0.01, 0.3))
+def test_evidence_is_as_rare_as_it_says_where_the_truth_is_at_the_edge(count, risk, accepted, kept, level):
+    """Over all draws of rows that are right, wrong or deferred, with the mean loss exactly what there is room for."""
+    room = risk * kept
+    wrong = (room - risk * (1 - accepted)) / 1.0
+    if not 0 < wrong < accepted:
+        return
+    draws = [(right, bad, count - right - bad) for right in range(count + 1) for bad in range(count + 1 - right)]
+    counts = tuple(np.array(draws, float).T[:, :, None])
+    sure = evidence(counts, np.full((len(draws), 1), room), risk)[:, 0] >= -np.log(level)
+    chances = multinomial.pmf(draws, count, [accepted - wrong, wrong, 1 - accepted])
+    assert chances[sure].sum() <= level + 1e-9
 
 
 @given(st.integers(0, 99), st.integers(2, 40), st.integers(2, 40))

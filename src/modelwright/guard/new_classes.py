@@ -8,13 +8,18 @@ rate among the accepted is at most r if, and only if,
 
     E[W] + s / (1 - s) (1 - r) E[a] <= r.
 
-Both are means of numbers in [0, 1]: the first of independent rows, the second of classes. Each is bounded by
+The second mean is of independent numbers in [0, 1], one a class, and is bounded by
 
-    P(n KL(mean of n || truth) >= ln(1 / level), mean on the wrong side) <= level
+    P(n KL(mean of n || truth) >= ln(1 / level), mean below the truth) <= level
 
-(Hoeffding, 1963, "Probability inequalities for sums of bounded random variables", theorem 1). Classes are few and rows
-are many, so that classes are given 4 / 5 of what the confidence leaves. Rules are tested one after another, as in
-`guarantee`, in an order that other rows have fixed.
+(Hoeffding, 1963, "Probability inequalities for sums of bounded random variables", theorem 1), which is exact where no
+class is ever accepted. Against the first's being larger than what that leaves room for, m, a gambler bets on each row,
+
+    capital <- capital (1 + f (m - W) / (1 - m)),
+
+his 1 being dealt out evenly to gamblers of many shares f; it is 1 / level or more with a probability of at most `level`
+(see `betting`). Classes are few and rows are many, so that classes are given 4 / 5 of what the confidence leaves. Rules
+are tested one after another, as in `guarantee`, in an order that other rows have fixed.
 
 The promise is for outliers of many new classes that are drawn like these. A single class may be nearer than the mean.
 That is not a detail: of k classes and a new one drawn alike, the new one is the nearest with probability 1 / (k + 1).
@@ -24,9 +29,10 @@ Nor do few classes prove much: of 8, none of whose rows is ever accepted, a thir
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import rel_entr
+from scipy.special import logsumexp, rel_entr
 
 from modelwright.guard.acceptance import Judged, Rules, masses, rules_of
+from modelwright.guard.betting import SHARES
 from modelwright.guard.guarantee import Guarantee
 from modelwright.guard.rows import Floats, Labels
 from modelwright.records import Basis, GuardPlan, Promise
@@ -121,12 +127,26 @@ def figures(rules: Rules, rows: Played, plan: GuardPlan, spare: float = 0.0) -> 
         shares.append(np.minimum(odds * masses(rules, own)[0] / max(len(own), 1), 1.0))
     strange: Floats = np.mean(shares, axis=0)
     most = upper(strange, len(shares), FOR_CLASSES * (1.0 - plan.confidence))
-    count = len(rows.familiar)
-    loss = np.minimum((errors + spare + plan.risk * (count - accepted)) / count, 1.0)
     room = plan.risk - plan.ood_share / (1.0 - plan.ood_share) * (1.0 - plan.risk) * most
-    inside = np.clip(room, 1e-12, 1.0 - 1e-12)
-    surety = np.where(room > 0, np.sign(inside - loss) * count * divergence(loss, inside), -np.inf)
+    wrong = errors + np.minimum(spare, accepted - errors)
+    surety = evidence((accepted - wrong, wrong, len(rows.familiar) - accepted), room, plan.risk)
     return Figures(accepted, errors, strange, most, np.where(accepted > 0, surety, -np.inf))
+
+
+def evidence(counts: tuple[Floats, Floats, Floats], room: Floats, risk: float) -> Floats:
+    """Logarithm of the capital against the mean loss's being `room` or more; minus infinity where there is no room.
+
+    Args:
+        counts: of rows that are accepted and right, accepted and wrong, and deferred, whose losses are 0, 1 and `risk`.
+        room: below the risk.
+        risk: of a deferred row, what it would cost at most to be accepted.
+    """
+    right, wrong, deferred = counts
+    mean = np.clip(room, 1e-12, 1.0 - 1e-12)
+    stakes = SHARES[:, None, None] / (1.0 - mean)
+    logs = right * np.log1p(stakes * mean) + wrong * np.log1p(-stakes * (1.0 - mean))
+    found: Floats = logsumexp(logs + deferred * np.log1p(-stakes * (risk - mean)), axis=0) - np.log(len(SHARES))
+    return np.where(room > 0, found, -np.inf)
 
 
 def upper(means: Floats, count: int, level: float) -> Floats:
