@@ -10,6 +10,7 @@ from modelwright.serve.service.crew import Crew, Member
 from modelwright.serve.service.endpoints import Endpoints, Stand
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import LOGGER
+from modelwright.serve.service.notifying import deliverer, seal_of
 from modelwright.serve.service.service import Deliver, Service, open_service
 from modelwright.serve.service.site import Site
 
@@ -23,5 +24,7 @@ __all__ = [
     "Service",
     "Site",
     "Stand",
+    "deliverer",
     "open_service",
+    "seal_of",
 ]

@@ -1,10 +1,10 @@
-"""One attempt at a request: its input is fetched, the model asked, the answer kept, and the end told to the state."""
+"""One attempt at a request: its input is fetched, the model asked, the answer kept, or what stood in the way."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import final
+
+from msgspec.structs import replace
 
 from modelwright.errors import InputError, InstanceError, StoreError
 from modelwright.records import Answer, Lease
@@ -12,39 +12,12 @@ from modelwright.serve.instances import Answering, invocation_headers
 from modelwright.serve.objects import About, OwnObjects, place_of
 from modelwright.serve.service.crew import Member
 from modelwright.serve.service.inputs import MOST_BYTES, opened
-from modelwright.serve.service.ledger import Ledger
-from modelwright.serve.service.log import tell, warn
-from modelwright.serve.state import complete, fail, give_back, lose
+from modelwright.serve.service.outcome import Outcome
 
 MOST_TOLD = 1024
 """Characters of a model's error that stand in a reason."""
 
 _MOST_ACCOUNT = 1024 * 1024
-_AGAIN_S = 1.0
-
-Step = Literal["download", "model", "upload"]
-
-
-@final
-@dataclass(frozen=True)
-class Outcome:
-    """What an attempt came to.
-
-    Attributes:
-        kind: answered; refused: an error that was answered; lost: no answer; unbegun: it was not the instance's turn.
-        answer: as far as there was one.
-        reason: why not.
-        step: that failed.
-        at_once: whether to try again without waiting.
-        late: the instance may be at it still.
-    """
-
-    kind: Literal["answered", "refused", "lost", "unbegun"]
-    answer: Answer | None = None
-    reason: str = ""
-    step: Step = "model"
-    at_once: bool = True
-    late: bool = False
 
 
 @final
@@ -119,21 +92,14 @@ class Attempt:
         )
 
     async def _refused(self, answering: Answering, answer: Answer) -> Outcome:
+        """The model's error as it was answered, of which some bytes are kept as an account of the failure."""
         account = bytearray()
         async for piece in answering.body:
             account += piece[: _MOST_ACCOUNT - len(account)]
         said = account.decode("utf-8", "replace")[:MOST_TOLD]
         kind = "client" if answering.status < 500 else "server"
         reason = f"ClientError: Received {kind} error ({answering.status}) from model. Its message: {said}"
-        location = self.lease.invocation.failure_location
-        if location and not self.abandoned:
-            bucket, key = place_of(location)
-            about = About(answering.content_type or "application/octet-stream")
-            await self._objects.put(bucket, key, bytes(account), about)
-        size = len(account)
-        return Outcome(
-            "refused", Answer(answer.status, answer.content_type, size, answer.download_s, answer.model_s), reason
-        )
+        return Outcome("refused", replace(answer, bytes=len(account)), reason, account=bytes(account))
 
     async def _timed(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The pieces of the input; how long their source is waited for is counted."""
@@ -145,39 +111,3 @@ class Attempt:
             if piece is None:
                 return
             yield piece
-
-
-async def report(ledger: Ledger, attempt: Attempt, outcome: Outcome, objects: OwnObjects) -> None:
-    """Tell the state what an attempt came to, however often that takes while its lease may still be held."""
-    lease = attempt.lease
-    loop = asyncio.get_running_loop()
-    until = loop.time() + max(lease.lease_s, _AGAIN_S)
-    while True:
-        try:
-            await _told(ledger, lease, outcome, objects)
-            return
-        except StoreError as failure:
-            warn("not noted", inference_id=lease.invocation.inference_id, error=str(failure))
-            if loop.time() > until:
-                return
-            await asyncio.sleep(_AGAIN_S)
-
-
-async def _told(ledger: Ledger, lease: Lease, outcome: Outcome, objects: OwnObjects) -> None:
-    """Tell it once."""
-    who: dict[str, Any] = {"endpoint": lease.invocation.endpoint, "inference_id": lease.invocation.inference_id}
-    if outcome.kind == "unbegun":
-        await ledger.do(give_back, lease.number, lease.token)
-    elif outcome.kind == "answered":
-        done = await ledger.do(complete, lease.number, lease.token, outcome.answer or Answer())
-        tell("completed" if done else "answer came twice", **who, attempt=lease.attempt)
-    elif outcome.kind == "refused":
-        state = await ledger.do(fail, lease.number, lease.token, outcome.reason, outcome.answer, outcome.step)
-        tell("failed", **who, attempt=lease.attempt, state=state, reason=outcome.reason)
-    else:
-        state = await ledger.do(lose, lease.number, lease.token, outcome.reason, outcome.step, at_once=outcome.at_once)
-        warn("attempt lost", **who, attempt=lease.attempt, state=state, reason=outcome.reason)
-        if state == "dead" and lease.invocation.failure_location:
-            bucket, key = place_of(lease.invocation.failure_location)
-            account = json.dumps({"failureReason": outcome.reason, "attempts": lease.attempt}).encode()
-            await objects.put(bucket, key, account, About("application/json"))

@@ -8,10 +8,11 @@ from typing import final
 from modelwright.errors import StoreError
 from modelwright.records import Lease
 from modelwright.serve.objects import OwnObjects
-from modelwright.serve.service.attempt import Attempt, Outcome, report
+from modelwright.serve.service.attempt import Attempt
 from modelwright.serve.service.crew import Member
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import LOGGER, tell, warn
+from modelwright.serve.service.outcome import Outcome, report
 from modelwright.serve.state import Unit, claim, give_back, renew
 
 _AGAIN_S = 1.0
@@ -148,7 +149,7 @@ class Dispatcher:
                 outcome = Outcome("lost", None, f"the service failed: {failure!r}", at_once=False)
             member.release(spoiled=outcome.late)
             if not attempt.abandoned:  # the next request is claimed meanwhile, maybe in the same commit
-                await report(self._ledger, attempt, outcome, self._objects)
+                await report(self._ledger, attempt.lease, outcome, self._objects)
                 self._told()
             if outcome.kind == "lost":
                 self.wake(attempt.lease.invocation.endpoint)

@@ -1,0 +1,291 @@
+"""cloudwatch: metrics that were gathered and put, and alarms.
+
+Values are kept by the minute, as count, sum, least and greatest: percentiles and metric math are refused. A period that
+is no multiple of a minute is taken for the next one that is.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from modelwright.errors import RefusedError, UnknownNameError
+from modelwright.records import AlarmRecord, Sample
+from modelwright.records.autoscaling import Alarm
+from modelwright.serve.aws.cloudwatch_inputs import (
+    Datum,
+    DeleteAlarms,
+    DescribeAlarms,
+    DescribeForMetric,
+    Dimension,
+    GetMetricData,
+    GetMetricStatistics,
+    ListMetrics,
+    PutMetricAlarm,
+    PutMetricData,
+    Query,
+    SetAlarmState,
+)
+from modelwright.serve.aws.exchange import Reply, Request
+from modelwright.serve.aws.operations import Operations, arn, perform, told
+from modelwright.serve.aws.pages import paged
+from modelwright.serve.scalables import ALARMS, delete_alarms, note_states, put_alarm
+from modelwright.serve.service import Service
+from modelwright.serve.state import Unit, dimensions_of, listed, put, series
+
+MINUTE_S = 60
+_INVALID = "InvalidParameterValue"
+_MOST_POINTS = 100_800
+
+UNITS: Mapping[str, str] = {
+    "RequestDownloadLatency": "Microseconds",
+    "ResponseUploadLatency": "Microseconds",
+    "ModelLatency": "Microseconds",
+    "ApproximateAgeOfOldestRequest": "Seconds",
+    "TimeInBacklog": "Milliseconds",
+    "TotalProcessingTime": "Milliseconds",
+}
+"""Of sagemaker's metrics; the others are counts."""
+
+
+async def answer(service: Service, request: Request) -> Reply:
+    """Answer one request.
+
+    Raises:
+        ModelwrightError: it is refused.
+    """
+    return await perform(service, request, OPERATIONS, "1.0", "InvalidParameterValue")
+
+
+async def _get_data(service: Service, given: GetMetricData) -> dict[str, Any]:
+    if not given.StartTime < given.EndTime:
+        raise _invalid("EndTime must be after StartTime", [given.StartTime, given.EndTime])
+    results = [await _result(service, query, given) for query in given.MetricDataQueries if query.ReturnData]
+    return {"MetricDataResults": results, "Messages": []}
+
+
+async def _result(service: Service, query: Query, given: GetMetricData) -> dict[str, Any]:
+    asked = query.MetricStat
+    if asked is None:
+        raise _invalid("a query must name a MetricStat: metric math is not served here", query.Expression)
+    if asked.Stat not in _VALUES:
+        raise _invalid(f"a statistic must be one of {', '.join(_VALUES)}: no others are kept", asked.Stat)
+    span = (given.StartTime, given.EndTime)
+    where = (asked.Metric.Namespace, asked.Metric.MetricName, asked.Metric.Dimensions)
+    found = await _points(service, where, span, asked.Period)
+    rows = [(one.at, _VALUES[asked.Stat](one)) for one in found]
+    if given.ScanBy == "TimestampDescending":
+        rows.reverse()
+    rows = rows[: given.MaxDatapoints]
+    return {
+        "Id": query.Id,
+        "Label": query.Label or asked.Metric.MetricName,
+        "Timestamps": [at for at, _ in rows],
+        "Values": [value for _, value in rows],
+        "StatusCode": "Complete",
+    }
+
+
+async def _get_statistics(service: Service, given: GetMetricStatistics) -> dict[str, Any]:
+    if given.ExtendedStatistics:
+        raise _invalid("percentiles are not kept", given.ExtendedStatistics)
+    if not given.Statistics:
+        raise RefusedError("MissingParameter", "one statistic or more must be asked for")
+    if not given.StartTime < given.EndTime:
+        raise _invalid("EndTime must be after StartTime", [given.StartTime, given.EndTime])
+    if (given.EndTime - given.StartTime) / given.Period > 1440:
+        rule = "at most 1440 data points can be asked for"
+        raise RefusedError("InvalidParameterCombination", rule, way_out="Ask for a longer period.")
+    where = (given.Namespace, given.MetricName, given.Dimensions)
+    found = await _points(service, where, (given.StartTime, given.EndTime), given.Period)
+    unit = UNITS.get(given.MetricName, "Count") if given.Namespace == "AWS/SageMaker" else "None"
+    rows = [
+        {"Timestamp": one.at, "Unit": unit} | {name: _VALUES[name](one) for name in given.Statistics} for one in found
+    ]
+    return {"Label": given.MetricName, "Datapoints": rows}
+
+
+async def _points(
+    service: Service, where: tuple[str, str, Sequence[Dimension]], span: tuple[float, float], period: int
+) -> list[Sample]:
+    """A metric's values by periods, oldest first."""
+    namespace, name, dimensions = where
+    length = math.ceil(period / MINUTE_S) * MINUTE_S
+    begin = math.floor(span[0] / length) * length
+    text = dimensions_of({one.Name: one.Value for one in dimensions})
+    gathered: dict[float, Sample] = {}
+    for one in await service.ledger.read(series, namespace, name, text, (begin, span[1])):
+        at = math.floor(one.at / length) * length
+        gathered[at] = _both(gathered[at], one) if at in gathered else msgspec.structs.replace(one, at=at)
+    return list(gathered.values())[:_MOST_POINTS]
+
+
+def _both(one: Sample, other: Sample) -> Sample:
+    least, most = min(one.least, other.least), max(one.most, other.most)
+    return Sample(one.at, one.count + other.count, one.total + other.total, least, most)
+
+
+_VALUES: Mapping[str, Callable[[Sample], float]] = {
+    "Average": lambda one: one.mean,
+    "Minimum": lambda one: one.least,
+    "Maximum": lambda one: one.most,
+    "Sum": lambda one: one.total,
+    "SampleCount": lambda one: one.count,
+}
+
+
+async def _list(service: Service, given: ListMetrics) -> dict[str, Any]:
+    rows = []
+    for namespace, name, dimensions in await service.ledger.read(listed, given.Namespace, given.MetricName):
+        if all(one.Name in dimensions and one.Value in ("", dimensions[one.Name]) for one in given.Dimensions):
+            named = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+            rows.append({"Namespace": namespace, "MetricName": name, "Dimensions": named})
+    shown, token = paged(rows, 500, given.NextToken, "InvalidNextToken")
+    return told({"Metrics": shown, "NextToken": token})
+
+
+async def _put(service: Service, given: PutMetricData) -> dict[str, Any]:
+    if given.Namespace.startswith("AWS/"):
+        raise _invalid("a namespace must not begin with AWS/", given.Namespace)
+    now = service.clock.now().timestamp()
+    rows = [(_gathered(one), one) for one in given.MetricData]
+
+    def kept(unit: Unit) -> None:
+        for values, one in rows:
+            text = dimensions_of({each.Name: each.Value for each in one.Dimensions})
+            put(unit, given.Namespace, one.MetricName, text, one.Timestamp or now, values)
+
+    await service.ledger.do(kept)
+    return {}
+
+
+def _gathered(one: Datum) -> tuple[float, float, float, float]:
+    if one.StatisticValues is not None:
+        said = one.StatisticValues
+        values = (said.SampleCount, said.Sum, said.Minimum, said.Maximum)
+    elif one.Values:
+        counts = one.Counts or [1.0] * len(one.Values)
+        if len(counts) != len(one.Values):
+            raise _invalid("there must be as many counts as values", one.MetricName)
+        total = sum(count * value for count, value in zip(counts, one.Values, strict=True))
+        values = (sum(counts), total, min(one.Values), max(one.Values))
+    elif one.Value is not None:
+        values = (1.0, one.Value, one.Value, one.Value)
+    else:
+        raise RefusedError("MissingParameter", "a datum must have a value", where=one.MetricName)
+    if not all(math.isfinite(value) for value in values):
+        raise _invalid("a value must be a finite number", one.MetricName)
+    return values
+
+
+async def _put_alarm(service: Service, given: PutMetricAlarm) -> dict[str, Any]:
+    if given.ExtendedStatistic:
+        raise _invalid("percentiles are not kept", given.ExtendedStatistic)
+    alarm = Alarm(
+        given.AlarmName,
+        given.MetricName,
+        given.Threshold,
+        given.ComparisonOperator,
+        given.Period,
+        given.EvaluationPeriods,
+        given.DatapointsToAlarm or 0,
+        given.Statistic,
+        given.TreatMissingData,
+    )
+    where = {one.Name: one.Value for one in given.Dimensions}
+    actions = tuple(given.AlarmActions) if given.ActionsEnabled else ()
+    details = {
+        "AlarmDescription": given.AlarmDescription,
+        "ActionsEnabled": given.ActionsEnabled,
+        "OKActions": given.OKActions,
+        "InsufficientDataActions": given.InsufficientDataActions,
+    }
+    record = AlarmRecord(given.AlarmName, alarm, given.Namespace, where, actions, details=details)
+    await service.ledger.do(put_alarm, record)
+    service.scaler.wake()
+    return {}
+
+
+async def _describe(service: Service, given: DescribeAlarms) -> dict[str, Any]:
+    every = await service.ledger.read(ALARMS.all)
+    rows = [
+        one
+        for one in every
+        if (not given.AlarmNames or one.name in given.AlarmNames)
+        and one.name.startswith(given.AlarmNamePrefix)
+        and given.StateValue in (None, one.state)
+        and (not given.ActionPrefix or any(action.startswith(given.ActionPrefix) for action in one.actions))
+    ]
+    shown, token = paged(rows, given.MaxRecords, given.NextToken, "InvalidNextToken")
+    return told({"MetricAlarms": _alarms(service, shown), "CompositeAlarms": [], "NextToken": token})
+
+
+async def _describe_for_metric(service: Service, given: DescribeForMetric) -> dict[str, Any]:
+    where = {one.Name: one.Value for one in given.Dimensions}
+    asked = (given.Namespace, given.MetricName, where)
+    every = await service.ledger.read(ALARMS.all)
+    rows = [one for one in every if (one.namespace, one.alarm.metric, one.dimensions) == asked]
+    return {"MetricAlarms": _alarms(service, rows)}
+
+
+def _alarms(service: Service, records: Iterable[AlarmRecord]) -> list[dict[str, Any]]:
+    return [
+        told(
+            {
+                "AlarmName": one.name,
+                "AlarmArn": arn(service, "cloudwatch", f"alarm:{one.name}"),
+                "ActionsEnabled": True,
+                "OKActions": [],
+                "InsufficientDataActions": [],
+                "StateValue": one.state,
+                "StateReason": one.reason or "Unchecked: Initial alarm creation",
+                "StateUpdatedTimestamp": one.updated_at,
+                "AlarmConfigurationUpdatedTimestamp": one.updated_at,
+                "MetricName": one.alarm.metric,
+                "Namespace": one.namespace,
+                "Statistic": one.alarm.statistic,
+                "Dimensions": [{"Name": key, "Value": value} for key, value in one.dimensions.items()],
+                "Period": int(one.alarm.period_s),
+                "EvaluationPeriods": one.alarm.evaluation_periods,
+                "DatapointsToAlarm": one.alarm.datapoints_to_alarm or None,
+                "Threshold": one.alarm.threshold,
+                "ComparisonOperator": one.alarm.comparison,
+                "TreatMissingData": one.alarm.missing,
+                "AlarmActions": list(one.actions),
+                **one.details,
+            }
+        )
+        for one in records
+    ]
+
+
+async def _delete(service: Service, given: DeleteAlarms) -> dict[str, Any]:
+    try:
+        await service.ledger.do(delete_alarms, given.AlarmNames)
+    except UnknownNameError as failure:
+        raise RefusedError("ResourceNotFound", str(failure).rstrip("."), status=404) from failure
+    return {}
+
+
+async def _set_state(service: Service, given: SetAlarmState) -> dict[str, Any]:
+    await service.ledger.read(ALARMS.get, given.AlarmName)
+    await service.ledger.do(note_states, {given.AlarmName: given.StateValue}, given.StateReason)
+    return {}
+
+
+def _invalid(rule: str, value: object) -> RefusedError:
+    return RefusedError(_INVALID, rule, value=value)
+
+
+OPERATIONS: Operations = {
+    "DeleteAlarms": (DeleteAlarms, _delete),
+    "DescribeAlarms": (DescribeAlarms, _describe),
+    "DescribeAlarmsForMetric": (DescribeForMetric, _describe_for_metric),
+    "GetMetricData": (GetMetricData, _get_data),
+    "GetMetricStatistics": (GetMetricStatistics, _get_statistics),
+    "ListMetrics": (ListMetrics, _list),
+    "PutMetricAlarm": (PutMetricAlarm, _put_alarm),
+    "PutMetricData": (PutMetricData, _put),
+    "SetAlarmState": (SetAlarmState, _set_state),
+}
