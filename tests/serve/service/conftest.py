@@ -119,7 +119,8 @@ def bench(tmp_path: Path) -> Callable[..., Any]:
     @asynccontextmanager
     async def opens(clock: Clock | None = None, deliver: Any = None, **settings: Any) -> AsyncIterator[Bench]:
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        site = Site(tmp_path / "data", **({"environment": environment, "patience_s": 60.0, "grace_s": 10.0} | settings))
+        usual = {"data": tmp_path / "data", "environment": environment, "patience_s": 60.0, "grace_s": 10.0}
+        site = Site(**(usual | settings))
         async with open_service(site, clock or SystemClock(), lambda: secrets.token_hex(6), deliver) as service:
             yield Bench(service, tmp_path)
 

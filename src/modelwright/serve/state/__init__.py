@@ -30,7 +30,7 @@ from modelwright.serve.state.endpoints import (
     update_endpoint,
 )
 from modelwright.serve.state.entities import Kind, Listing, Page
-from modelwright.serve.state.fates import wait_s
+from modelwright.serve.state.fates import after_error, after_loss, wait_s
 from modelwright.serve.state.leasing import claim, give_back, renew
 from modelwright.serve.state.metrics import count, dimensions_of, endpoint_dimensions, listed, put, series, totals
 from modelwright.serve.state.outbox import (
@@ -80,6 +80,8 @@ __all__ = [
     "Unit",
     "accept",
     "add_instance",
+    "after_error",
+    "after_loss",
     "cancel",
     "cancel_queued",
     "claim",
