@@ -6,9 +6,9 @@ from msgspec import Meta, Struct
 
 from modelwright.records.autoscaling import AlarmState, Comparison, MissingData
 
-Statistic = Literal["Average", "Minimum", "Maximum", "Sum", "SampleCount"]
+Kind = Literal["Average", "Minimum", "Maximum", "Sum", "SampleCount"]
 Word = Annotated[str, Meta(min_length=1, max_length=255)]
-Period = Annotated[int, Meta(ge=1, le=86_400)]
+Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 
 
 class Dimension(Struct):
@@ -30,7 +30,7 @@ class Measured(Struct):
     """A statistic of a metric."""
 
     Metric: Metric
-    Period: Period
+    Period: Seconds
     Stat: str
     Unit: str = ""
 
@@ -63,9 +63,9 @@ class GetMetricStatistics(Struct):
     MetricName: Word
     StartTime: float
     EndTime: float
-    Period: Period
+    Period: Seconds
     Dimensions: list[Dimension] = []
-    Statistics: list[Statistic] = []
+    Statistics: list[Kind] = []
     ExtendedStatistics: list[str] = []
     Unit: str = ""
 
@@ -118,7 +118,7 @@ class PutMetricAlarm(Struct):
     Namespace: Word
     Threshold: float
     Period: Annotated[int, Meta(ge=1)]
-    Statistic: Statistic = "Average"
+    Statistic: Kind = "Average"
     ExtendedStatistic: str = ""
     AlarmDescription: str = ""
     ActionsEnabled: bool = True
