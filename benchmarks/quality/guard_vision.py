@@ -13,7 +13,7 @@ were held out, which are near, and of three kinds that are far: the other data s
 2. `guard-vision-choice-DEVICE.csv`: what the guard chooses, from training and validation images of the eight classes
    alone, classes being left out of its features, or of the training of four more networks where --folds asks for them;
    and how each detector then does with 10 % outliers, as in guard_clinc150.py.
-3. `guard-vision-guarantee-DEVICE.csv`: promised against achieved risk where held-out classes are the traffic's
+3. `guard-vision-folds-DEVICE.csv`: promised against achieved risk where held-out classes are the traffic's
    outliers, as in guard_guarantee.py; and with networks that were trained without two classes each.
 4. `guard-vision-methods-DEVICE.csv`: of the eight classes five are familiar, two are learned from by the methods that
    learn from outliers, and one is what epoch and score are chosen on. Each method trains a whole network
@@ -262,7 +262,7 @@ def main() -> None:
                     write("guard-vision-choice", rows, ("data", "seed", "risk", "smoothing", "left_out_of"))
                 if "guarantee" in given.parts:
                     rows = [{**row, **how} for row in guarantee(deal, found, given.times)]
-                    write("guard-vision-guarantee", rows, ("data", "deal", "promised_risk", "smoothing"))
+                    write("guard-vision-folds", rows, ("data", "deal", "promised_risk", "smoothing"))
     for seed in given.deals if "methods" in given.parts else ():
         for data, other in (sets, sets[::-1]):
             deal = Deal(data, seed)
