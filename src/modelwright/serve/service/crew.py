@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, final
 
 from modelwright.errors import ModelwrightError, StoreError, UnknownNameError
@@ -11,8 +12,9 @@ from modelwright.records import InstanceRecord, ModelRecord
 from modelwright.records.autoscaling import InstanceLoad
 from modelwright.serve.instances import Instance, Launch, start_instance
 from modelwright.serve.scaling import leaving, recalled, stoppable
+from modelwright.serve.service.lasting import lasting
 from modelwright.serve.service.ledger import Ledger
-from modelwright.serve.service.log import tell, warn
+from modelwright.serve.service.log import LOGGER, tell, warn
 from modelwright.serve.service.models import Models
 from modelwright.serve.service.site import Site
 from modelwright.serve.state import INSTANCES, Unit, add_instance, set_instance
@@ -22,6 +24,9 @@ SETTLED_S = 10.0
 
 LONGEST_WAIT_S = 60.0
 """Between two attempts to start one where none comes up."""
+
+RECORDS = "records"
+"""Folder of what instances write, in the service's."""
 
 _AGAIN_S = 1.0
 
@@ -107,6 +112,7 @@ class Crew:
         failures: starts without success, and short lives, in a row.
         reason: of the last failure; "" if there was none.
         ever_ready: whether any of them ever was.
+        folder: of the model's files, once they have been here.
     """
 
     def __init__(self, yard: Yard, endpoint: str, variant: str, model: ModelRecord, concurrency: int) -> None:
@@ -117,11 +123,12 @@ class Crew:
         self.failures = 0
         self.reason = ""
         self.ever_ready = False
+        self.folder: Path | None = None
         self._yard = yard
         self._changed = asyncio.Event()
         self._not_before = 0.0
         self._closed = False
-        self._keeping = asyncio.create_task(self._keep())
+        self._keeping = asyncio.create_task(lasting("instances", self._keep))
 
     @property
     def ready(self) -> list[Member]:
@@ -226,6 +233,9 @@ class Crew:
                 if not ending.wanted:
                     warn("instance died", endpoint=self.endpoint, instance=one.name, how=str(ending))
                     self._fared(loop.time() - begun, f"an instance died: {ending}; {instance.last_lines()[-500:]}")
+        except Exception as failure:  # noqa: BLE001  # the outermost driver of an instance: it is started again, later
+            LOGGER.exception("an instance was lost")
+            self._fared(0.0, f"the service failed: {failure!r}")
         finally:
             self.members.pop(one.name, None)
             self._note(_forget, one.name)
@@ -237,10 +247,10 @@ class Crew:
         loop, site = asyncio.get_running_loop(), self._yard.site
         begun = loop.time()
         try:
-            folder = await self._yard.models.folder(self.model)
+            folder = self.folder = await self._yard.models.folder(self.model)
             launch = Launch(
                 folder,
-                site.data / "records" / f"{one.name}.log",
+                site.data / RECORDS / f"{one.name}.log",
                 handler=self.model.handler,
                 options=("--concurrency", str(self.concurrency)),
                 environment={**site.environment, **self.model.environment},

@@ -10,6 +10,7 @@ from modelwright.records import Lease
 from modelwright.serve.objects import OwnObjects
 from modelwright.serve.service.attempt import Attempt
 from modelwright.serve.service.crew import Member
+from modelwright.serve.service.lasting import lasting
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import LOGGER, tell, warn
 from modelwright.serve.service.outcome import Outcome, report
@@ -67,7 +68,7 @@ class Dispatcher:
             return
         if endpoint not in self._pumps:
             self._woken[endpoint] = asyncio.Event()
-            self._pumps[endpoint] = asyncio.create_task(self._pump(endpoint))
+            self._pumps[endpoint] = asyncio.create_task(lasting("dealing out", lambda: self._pump(endpoint)))
         self._woken[endpoint].set()
 
     def forget(self, endpoint: str) -> None:

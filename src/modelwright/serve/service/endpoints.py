@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import final
 
 import msgspec
@@ -48,6 +49,8 @@ class Stand:
         crews: variant -> its instances.
         coming: the same of a change that is under way; None where there is none.
         closing: the end of the endpoint, once that has begun.
+        going: crews of earlier configurations, which finish what they have.
+        trouble: why there are fewer instances than are wanted; "" where there is nothing to tell.
     """
 
     record: EndpointRecord
@@ -55,13 +58,19 @@ class Stand:
     crews: dict[str, Crew]
     coming: tuple[EndpointRecord, Models, dict[str, Crew]] | None = None
     closing: asyncio.Task[None] | None = None
-    going: set[asyncio.Task[None]] = field(default_factory=set)
+    going: set[Crew] = field(default_factory=set)
+    trouble: str = ""
 
     @property
     def ready(self) -> list[Member]:
         """Instances that take calls."""
         crews = [*self.crews.values(), *(self.coming[2].values() if self.coming else ())]
         return [member for crew in crews for member in crew.ready]
+
+    @property
+    def all_crews(self) -> list[Crew]:
+        """Those that serve, that come and that go."""
+        return [*self.crews.values(), *(self.coming[2].values() if self.coming else ()), *self.going]
 
     @property
     def members(self) -> int:
@@ -85,6 +94,7 @@ class Endpoints:
         self._dispatcher = dispatcher
         self._woken = asyncio.Event()
         self._closed = False
+        self._looked = False
 
     def wake(self) -> None:
         """Look at all endpoints again, such as when one was changed."""
@@ -124,6 +134,7 @@ class Endpoints:
                 await self._settle(record)
             except UnknownNameError:  # it was deleted meanwhile
                 continue
+        self._looked = True
 
     async def close(self) -> None:
         """Let all instances finish what they work on, stop them, and start no more."""
@@ -135,11 +146,13 @@ class Endpoints:
         self._closed = True
         await asyncio.gather(*(crew.kill() for crew in self._crews()))
 
+    def folders(self) -> set[Path] | None:
+        """The files of models that instances use or may use again; None while that is not known of all."""
+        found = {crew.folder for crew in self._crews()}
+        return None if None in found or not self._looked else {folder for folder in found if folder is not None}
+
     def _crews(self) -> list[Crew]:
-        found = []
-        for stand in self.stands.values():
-            found += [*stand.crews.values(), *(stand.coming[2].values() if stand.coming else ())]
-        return found
+        return [crew for stand in self.stands.values() for crew in stand.all_crews]
 
     async def _settle(self, record: EndpointRecord) -> None:
         stand = self.stands.get(record.name)
@@ -184,6 +197,7 @@ class Endpoints:
         crews = stand.coming[2] if stand.coming else stand.crews
         if record.status not in ("Creating", "Updating"):
             stand.record = record
+            await self._tell_trouble(stand)
             return
         hopeless = [one for one in crews.values() if one.failures >= GIVEN_UP and not one.ever_ready]
         if hopeless:
@@ -197,6 +211,14 @@ class Endpoints:
             stand.record = await self._ledger.do(set_status, record.name, "InService")
             tell("in service", endpoint=record.name)
             self._dispatcher.wake(record.name)
+
+    async def _tell_trouble(self, stand: Stand) -> None:
+        """Tell of an endpoint in service why it has fewer instances than it should have, or that it has them again."""
+        short = [one for one in stand.crews.values() if one.failures >= GIVEN_UP and len(one.ready) < one.desired]
+        trouble = short[0].reason[:1024] if short else ""
+        if trouble != stand.trouble and stand.record.status == "InService":
+            stand.record = await self._ledger.do(_noted, stand.record.name, trouble)
+            stand.trouble = trouble
 
     async def _give_up(self, stand: Stand, record: EndpointRecord, reason: str) -> None:
         warn("gave up", endpoint=record.name, reason=reason)
@@ -215,7 +237,7 @@ class Endpoints:
             try:
                 while await self._ledger.do(cancel_queued, name, _CANCELLED):
                     continue
-                await asyncio.gather(*(crew.close() for crew in self._crews_of(stand)))
+                await asyncio.gather(*(crew.close() for crew in stand.all_crews))
                 for target in await self._ledger.read(targets_of, name):
                     await self._ledger.do(deregister_target, target.name)
                 if await self._ledger.do(_removed, name):
@@ -230,13 +252,11 @@ class Endpoints:
         self.wake()
         tell("deleted", endpoint=name)
 
-    def _crews_of(self, stand: Stand) -> list[Crew]:
-        return [*stand.crews.values(), *(stand.coming[2].values() if stand.coming else ())]
-
     def _dismiss(self, stand: Stand, crew: Crew) -> None:
+        """Let a crew finish what it has, and go."""
+        stand.going.add(crew)
         task = asyncio.create_task(crew.close())
-        stand.going.add(task)
-        task.add_done_callback(stand.going.discard)
+        task.add_done_callback(lambda _: stand.going.discard(crew))
 
     def _made(self, record: EndpointRecord, models: Models) -> dict[str, Crew]:
         concurrency = record.settings.concurrency if record.settings else 1
@@ -273,6 +293,14 @@ def _spec(record: EndpointRecord, models: Models) -> object:
     """What instances depend on."""
     concurrency = record.settings.concurrency if record.settings else 1
     return concurrency, sorted((name, model.name, model.created_at) for name, model in models.items())
+
+
+def _noted(unit: Unit, name: str, trouble: str) -> EndpointRecord:
+    """Note what ails an endpoint in service."""
+    now = ENDPOINTS.get(unit.connection, name)
+    if now.status != "InService":
+        return now
+    return ENDPOINTS.replace(unit, replace(now, reason=trouble, updated_at=unit.at), status=now.status)
 
 
 def _restore(unit: Unit, record: EndpointRecord, reason: str) -> None:

@@ -13,6 +13,7 @@ from modelwright.serve.instances import unpack
 from modelwright.serve.objects import OwnObjects, place_of
 
 _PIECE = 1024 * 1024
+_EMPTY, _GONE = "empty", ".gone"
 
 
 @final
@@ -30,6 +31,7 @@ class Models:
         self._objects = objects
         self._allow_files = allow_files
         self._locks: dict[str, asyncio.Lock] = {}
+        self._count = 0
 
     async def folder(self, model: ModelRecord) -> Path:
         """The folder of a model's files, which are fetched if they are not there.
@@ -55,11 +57,19 @@ class Models:
         async with self._locks.setdefault(name, asyncio.Lock()):
             return await asyncio.to_thread(self._unpacked, path, name)
 
-    def keep_only(self, wanted: set[Path]) -> None:
-        """Remove the folders that no model that is served needs; what was left half-way goes with them."""
-        for path in self._folder.glob("*") if self._folder.is_dir() else ():
-            if path not in wanted and path.name != "empty":
-                shutil.rmtree(path, ignore_errors=True)
+    async def keep_only(self, wanted: set[Path]) -> None:
+        """Remove the folders that nobody needs, and what was left half-way; not while something is being fetched."""
+        if any(lock.locked() for lock in self._locks.values()) or not self._folder.is_dir():
+            return
+        unneeded = [path for path in self._folder.iterdir() if path not in wanted and path.name != _EMPTY]
+        gone = [path if path.suffix == _GONE else path.rename(self._aside(path)) for path in unneeded]
+        for path in gone:
+            await asyncio.to_thread(_remove, path)
+
+    def _aside(self, path: Path) -> Path:
+        """A name by which nobody looks for it."""
+        self._count += 1
+        return path.with_name(f"{path.name}-{self._count}{_GONE}")
 
     async def _from_store(self, location: str) -> Path:
         bucket, key = place_of(location)
@@ -92,9 +102,16 @@ class Models:
 
     def _empty(self) -> Path:
         """A folder without files, of a model whose handler needs none."""
-        target = self._folder / "empty"
+        target = self._folder / _EMPTY
         target.mkdir(parents=True, exist_ok=True)
         return target
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _digest(path: Path, new: Callable[[], "hashlib._Hash"] = hashlib.sha256) -> str:

@@ -13,18 +13,22 @@ from modelwright.errors import BusyError, ObjectError, StoreError
 from modelwright.records import Invocation, RequestRecord
 from modelwright.serve.instances import Answering
 from modelwright.serve.objects import About, Body, OwnObjects, address_of, open_own, place_of
-from modelwright.serve.service.crew import Yard
+from modelwright.serve.service.crew import RECORDS, Yard
 from modelwright.serve.service.dispatcher import Dispatcher
 from modelwright.serve.service.endpoints import Endpoints
+from modelwright.serve.service.lasting import lasting
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import tell, warn
 from modelwright.serve.service.models import Models
 from modelwright.serve.service.realtime import Realtime
 from modelwright.serve.service.scaler import Scaler
 from modelwright.serve.service.site import Site
-from modelwright.serve.state import State, accept, clean_up, sample
+from modelwright.serve.state import ENDPOINTS, State, accept, clean_up, sample
 
 SWEEP_S, SAMPLE_S, CLEAN_S = 1.0, 5.0, 60.0
+
+MOST_RECORDS = 500
+"""Files with what instances wrote that are kept, the last ones."""
 
 Deliver = Callable[["Service"], Awaitable[None]]
 """A loop that delivers messages for as long as the service runs."""
@@ -80,6 +84,8 @@ class Service:
             rule = "a service that is being drained takes nothing new"
             raise BusyError(rule, where=invocation.endpoint, way_out="Ask again when it is back.")
         if body is not None:
+            if invocation.endpoint not in self.endpoints.stands:  # before anything is kept for one that is not there
+                await self.ledger.read(ENDPOINTS.get, invocation.endpoint)
             invocation = await self._kept(invocation, body)
         record = await self.ledger.do(accept, invocation)
         self.dispatcher.wake(invocation.endpoint)
@@ -117,15 +123,19 @@ class Service:
 
     async def run(self, deliver: Deliver | None) -> None:
         """All loops, for ever."""
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self.endpoints.run())
-            loops.create_task(self.scaler.run())
-            loops.create_task(self.dispatcher.beat())
-            loops.create_task(self._every(SWEEP_S, self._sweep))
-            loops.create_task(self._every(SAMPLE_S, lambda: self.ledger.do(sample)))
-            loops.create_task(self._every(CLEAN_S, lambda: self.ledger.do(clean_up)))
-            if deliver is not None:
-                loops.create_task(_forever(deliver, self))
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "endpoints": self.endpoints.run,
+            "scaling": self.scaler.run,
+            "heartbeats": self.dispatcher.beat,
+            "sweeping": lambda: self._every(SWEEP_S, self._sweep),
+            "sampling": lambda: self._every(SAMPLE_S, lambda: self.ledger.do(sample)),
+            "cleaning": lambda: self._every(CLEAN_S, self._clean),
+        }
+        if deliver is not None:
+            loops["delivering"] = lambda: deliver(self)
+        async with asyncio.TaskGroup() as group:
+            for name, loop in loops.items():
+                group.create_task(lasting(name, loop))
 
     async def _kept(self, invocation: Invocation, body: bytes) -> Invocation:
         digest = hashlib.sha256(body).hexdigest()
@@ -157,6 +167,20 @@ class Service:
             if any(one.free for one in stand.ready):
                 self.dispatcher.wake(endpoint)
 
+    async def _clean(self) -> None:
+        """Forget what was kept for long enough, and remove files that nothing needs any more."""
+        await self.ledger.do(clean_up)
+        folders = self.endpoints.folders()
+        if folders is not None:
+            await self.models.keep_only(folders)
+        await asyncio.to_thread(self._tidy)
+
+    def _tidy(self) -> None:
+        """Remove what ended instances wrote, but for the last ones."""
+        files = sorted((self.site.data / RECORDS).glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in files[MOST_RECORDS:]:
+            path.unlink(missing_ok=True)
+
     async def _every(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
         while True:
             try:
@@ -164,10 +188,6 @@ class Service:
             except StoreError as failure:
                 warn("a chore failed", error=str(failure))
             await asyncio.sleep(seconds)
-
-
-async def _forever(deliver: Deliver, service: Service) -> None:
-    await deliver(service)
 
 
 @contextlib.asynccontextmanager
