@@ -9,7 +9,7 @@ Messages are written down by `modelwright.serve.state`; the forms in which they 
 Standard Webhooks, and what SQS and other topics are asked.
 """
 
-from modelwright.serve.notices.addresses import PROTOCOLS, Receiver, check_reach, direct_receiver, receiver_of
+from modelwright.serve.notices.addresses import PROTOCOLS, Receiver, check_reach, direct_receiver, public, receiver_of
 from modelwright.serve.notices.delivering import Books, Courier
 from modelwright.serve.notices.letters import Attribute
 from modelwright.serve.notices.posting import Poster, PostError, Reply
@@ -52,6 +52,7 @@ __all__ = [
     "delete_topic",
     "direct_receiver",
     "open_seal",
+    "public",
     "publish_to",
     "receiver_of",
     "secret_text",

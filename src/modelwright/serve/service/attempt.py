@@ -11,7 +11,7 @@ from modelwright.records import Answer, Lease
 from modelwright.serve.instances import Answering, invocation_headers
 from modelwright.serve.objects import About, OwnObjects, place_of
 from modelwright.serve.service.crew import Member
-from modelwright.serve.service.inputs import MOST_BYTES, opened
+from modelwright.serve.service.inputs import MOST_BYTES, Inputs
 from modelwright.serve.service.outcome import Outcome
 
 MOST_TOLD = 1024
@@ -31,13 +31,15 @@ class Attempt:
     Args:
         lease: the right to it.
         member: whose instance works.
-        objects: where inputs and answers are.
+        inputs: where inputs are.
+        objects: where answers are kept.
     """
 
-    def __init__(self, lease: Lease, member: Member, objects: OwnObjects) -> None:
+    def __init__(self, lease: Lease, member: Member, inputs: Inputs, objects: OwnObjects) -> None:
         self.lease = lease
         self.abandoned = False
         self._member = member
+        self._inputs = inputs
         self._objects = objects
         self._loop = asyncio.get_running_loop()
         self._waited_s = 0.0
@@ -52,7 +54,7 @@ class Attempt:
         )
         begun = self._loop.time()
         try:
-            body = await opened(self._objects, invocation.input_location)
+            body = await self._inputs.opened(invocation.input_location)
             self._waited_s = self._loop.time() - begun
             calling = instance.invoke(
                 headers, self._timed(body), deadline_s=invocation.timeout_s, most_bytes=MOST_BYTES

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
-from modelwright.errors import ModelwrightError, StoreError, UnknownNameError
+from modelwright.errors import InstanceError, ModelwrightError, StoreError, UnknownNameError
 from modelwright.records import InstanceRecord, ModelRecord
 from modelwright.records.autoscaling import InstanceLoad
 from modelwright.serve.instances import Instance, Launch, start_instance
@@ -79,6 +79,13 @@ class Member:
         self.since = since
         self.life: asyncio.Task[None] | None = None
         self.stopping: asyncio.Task[Any] | None = None
+
+    @property
+    def held(self) -> Instance:
+        """Its process, of one that has been ready."""
+        if self.instance is None:
+            raise InstanceError("unready", "an instance must be ready", where=self.name)
+        return self.instance
 
     @property
     def free(self) -> int:

@@ -10,6 +10,7 @@ from modelwright.records import Lease
 from modelwright.serve.objects import OwnObjects
 from modelwright.serve.service.attempt import Attempt
 from modelwright.serve.service.crew import Member
+from modelwright.serve.service.inputs import Inputs
 from modelwright.serve.service.lasting import lasting
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import LOGGER, tell, warn
@@ -30,7 +31,8 @@ class Dispatcher:
 
     Args:
         ledger: the queue.
-        objects: where inputs and answers are.
+        inputs: where inputs are.
+        objects: where answers are kept.
         ready: the instances of an endpoint that take requests.
         grace_s: seconds that an instance has to finish a request that was taken away, before its process is replaced.
         told: called when the end of an attempt has been noted.
@@ -39,12 +41,14 @@ class Dispatcher:
     def __init__(
         self,
         ledger: Ledger,
+        inputs: Inputs,
         objects: OwnObjects,
         ready: Callable[[str], Iterable[Member]],
         grace_s: float,
         told: Callable[[], None],
     ) -> None:
         self._ledger = ledger
+        self._inputs = inputs
         self._objects = objects
         self._ready = ready
         self._grace_s = grace_s
@@ -128,7 +132,7 @@ class Dispatcher:
         if lease.lease_s < self._shortest_s:
             self._shortest_s = lease.lease_s
             self._beat.set()
-        attempt = Attempt(lease, member, self._objects)
+        attempt = Attempt(lease, member, self._inputs, self._objects)
         member.take()
         tell("begun", endpoint=lease.invocation.endpoint, inference_id=lease.invocation.inference_id,
              instance=member.name, attempt=lease.attempt)  # fmt: skip

@@ -13,14 +13,15 @@ from modelwright.errors import BusyError, ObjectError, StoreError
 from modelwright.records import Invocation, RequestRecord
 from modelwright.serve.instances import Answering
 from modelwright.serve.objects import About, Body, OwnObjects, address_of, open_own, place_of
-from modelwright.serve.service.crew import RECORDS, Yard
+from modelwright.serve.service.crew import RECORDS, Member, Yard
 from modelwright.serve.service.dispatcher import Dispatcher
 from modelwright.serve.service.endpoints import Endpoints
+from modelwright.serve.service.inputs import Inputs
 from modelwright.serve.service.lasting import lasting
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import tell, warn
 from modelwright.serve.service.models import Models
-from modelwright.serve.service.realtime import Realtime
+from modelwright.serve.service.realtime import Realtime, note_calls
 from modelwright.serve.service.scaler import Scaler
 from modelwright.serve.service.site import Site
 from modelwright.serve.state import ENDPOINTS, State, accept, clean_up, sample
@@ -57,9 +58,8 @@ class Service:
         self.draining = False
         self.messages = asyncio.Event()
         self.models = Models(site.data / "models", objects, allow_files=site.allow_files)
-        self.dispatcher = Dispatcher(
-            self.ledger, objects, lambda endpoint: self.endpoints.ready(endpoint), site.grace_s, self.messages.set
-        )
+        inputs, told = Inputs(objects, private=site.private), self.messages.set
+        self.dispatcher = Dispatcher(self.ledger, inputs, objects, self._ready, site.grace_s, told)
         yard = Yard(
             site, self.ledger, self.models, ids, asyncio.Semaphore(site.most_instances), self._changed, self._freed
         )
@@ -115,6 +115,7 @@ class Service:
         tell("draining", running=self.dispatcher.running)
         await self.dispatcher.drain()
         await self.endpoints.close()
+        await self._note_calls()
 
     async def stop(self) -> None:
         """End all instances at once; what they work on runs again when the service is back."""
@@ -147,6 +148,10 @@ class Service:
         await self.objects.put(bucket, key, body, About(invocation.content_type or "application/octet-stream"))
         return replace(invocation, input_location=location, input_digest=digest)
 
+    def _ready(self, endpoint: str) -> list[Member]:
+        """The instances of an endpoint that take calls."""
+        return self.endpoints.ready(endpoint)
+
     def _changed(self, endpoint: str) -> None:
         """Instances of an endpoint are ready, or fewer."""
         self.endpoints.wake()
@@ -163,9 +168,14 @@ class Service:
         if swept.expired or swept.overdue or taken:
             warn("swept", expired=swept.expired, overdue=swept.overdue, taken_over=taken)
         self.messages.set()
+        await self._note_calls()
         for endpoint, stand in self.endpoints.stands.items():
             if any(one.free for one in stand.ready):
                 self.dispatcher.wake(endpoint)
+
+    async def _note_calls(self) -> None:
+        if called := self.realtime.called():
+            await self.ledger.do(note_calls, called)
 
     async def _clean(self) -> None:
         """Forget what was kept for long enough, and remove files that nothing needs any more."""

@@ -29,7 +29,7 @@ class Site:
         command: program of an instance in place of Modelwright's runner; it takes the runner's words.
         waiting: calls that may wait for each ready instance of an endpoint that answers at once.
         allow_files: models may be folders and archives of this machine.
-        private: receivers of messages may be on this machine and in its network.
+        private: receivers of messages, and inputs at web servers, may be on this machine and in its network.
     """
 
     data: Path

@@ -16,6 +16,9 @@ GAUGES = (
     "HasBacklogWithoutCapacity",
 )
 
+SUMS = ("Invocations", "InvocationsPerInstance")
+"""Metrics of which the autoscaler takes the sum of a minute, as AWS's predefined one of invocations does."""
+
 _R = REQUESTS.c
 _STATES = {state: in_state(REQUESTS, state) for state in ("queued", "running")}
 _COUNTS = {
@@ -35,7 +38,7 @@ def reading(connection: Connection, moment: Moment, endpoint: str, variant: str 
         connection: to read from.
         moment: now.
         endpoint: whose requests are counted; all instances answer them.
-        variant: whose instances are counted; "" for all. Its further metrics are the means of the last whole minute.
+        variant: whose instances are counted; "" for all. Its further metrics are those of the last whole minute.
 
     Raises:
         UnknownNameError: there is no such endpoint.
@@ -69,9 +72,9 @@ def sample(unit: Unit) -> None:
 
 
 def _last_minute(connection: Connection, moment: Moment, dimensions: str) -> dict[str, float]:
-    """Name -> mean of the values of the last whole minute."""
+    """Name -> value in the last whole minute: a sum of what counts events, the mean of any other."""
     begin = (moment.at // PERIOD_S - 1) * PERIOD_S
     which = (METRICS.c.namespace == AWS, METRICS.c.dimensions == dimensions, METRICS.c.at == begin)
-    means = select(METRICS.c.name, func.sum(METRICS.c.total) / func.sum(METRICS.c["count"]))
-    rows = connection.execute(means.where(*which).group_by(METRICS.c.name))
-    return {row[0]: row[1] for row in rows}
+    sums = select(METRICS.c.name, func.sum(METRICS.c.total), func.sum(METRICS.c["count"]))
+    rows = connection.execute(sums.where(*which).group_by(METRICS.c.name))
+    return {name: total if name in SUMS else total / count for name, total, count in rows}
