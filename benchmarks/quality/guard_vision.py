@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs=2, metavar="DATA", help="folders of fashion_mnist and cifar10")
     parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
     parser.add_argument("--deals", type=int, nargs="*", default=(0, 1), help="their seeds")
+    parser.add_argument("--only", choices=sorted(RISKS), help="deal out the classes of this data set alone")
     parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels of the eight classes")
     parser.add_argument("--train", type=int, default=2000, help="images of each of the eight classes")
     parser.add_argument("--epochs", type=int, default=10, help="of their network")
@@ -249,6 +250,8 @@ def main() -> None:
     for seed in given.deals:
         for data, other in (sets, sets[::-1]):
             deal = Deal(data, seed)
+            if given.only and deal.name != given.only:
+                continue
             about: Row = {"data": deal.name, "seed": seed, "held_out": deal.words(deal.held)}
             say(about)
             if {"detectors", "choice", "guarantee"} & set(given.parts):

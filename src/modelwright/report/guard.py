@@ -58,7 +58,8 @@ def risk_words(guard: GuardRecord) -> str:
         f"at most {percent(promise.risk)} errors among accepted predictions while up to {percent(promise.ood_share)} "
         f"of the traffic are outliers, with a confidence of {percent(promise.confidence)}"
     )
-    return f"{'Promised' if promise.holds else 'NOT promised'}: {asked}. Why: {promise.why}."
+    word = f"Promised, from {promise.basis}" if promise.holds else "NOT promised"
+    return f"{word}: {asked}. Why: {promise.why}."
 
 
 def trials_table(guard: GuardRecord) -> Data:
