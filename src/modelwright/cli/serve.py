@@ -7,6 +7,12 @@ from typing import cast
 from modelwright.cli.main import Command
 
 ACTIONS: dict[str, tuple[str, str]] = {
+    "up": ("a whole service: queue, objects, instances, autoscaler, AWS's protocols", "modelwright.cli.serve_up"),
+    "deploy": ("a model behind an endpoint of a running service", "modelwright.cli.serve_deploy"),
+    "invoke": ("an answer of an endpoint, at once or through its queue", "modelwright.cli.serve_invoke"),
+    "status": ("how a running service stands", "modelwright.cli.serve_status"),
+    "top": ("a running service in the terminal, as it goes on", "modelwright.cli.serve_top"),
+    "drain": ("a running service finishes what runs, and ends", "modelwright.cli.serve_drain"),
     "pack": ("a model.tar.gz from a folder, or from a Hugging Face model", "modelwright.cli.serve_pack"),
     "plan": ("what a fleet that scales with its backlog would do under some traffic", "modelwright.cli.serve_plan"),
 }

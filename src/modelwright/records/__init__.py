@@ -92,6 +92,12 @@ from modelwright.records.serving import (
 from modelwright.records.space import Choice, Point, Space, Value
 from modelwright.records.study import Agreement, Findings, Member, Objective, Plan, Prediction, Reason, Trial
 from modelwright.records.sweep import Sweep, Variant
+from modelwright.records.watching import (
+    EndpointSnapshot,
+    InstanceSnapshot,
+    ServiceSnapshot,
+    VariantSnapshot,
+)
 from modelwright.records.workload import WIDTHS, Kind, Operator, Product, Role, Tensor, Window, Workload
 
 __all__ = [
@@ -122,6 +128,7 @@ __all__ = [
     "DriftMemory",
     "EndpointRecord",
     "EndpointSettings",
+    "EndpointSnapshot",
     "EndpointStatus",
     "Energy",
     "Epoch",
@@ -137,6 +144,7 @@ __all__ = [
     "HeadRecord",
     "Histogram",
     "InstanceRecord",
+    "InstanceSnapshot",
     "InstanceStatus",
     "Invocation",
     "Kernel",
@@ -192,6 +200,7 @@ __all__ = [
     "ScaledMember",
     "Scheme",
     "Sensitivity",
+    "ServiceSnapshot",
     "Space",
     "Stage",
     "SubscriptionRecord",
@@ -205,6 +214,7 @@ __all__ = [
     "Value",
     "Variant",
     "VariantRecord",
+    "VariantSnapshot",
     "VectorUnits",
     "Verdict",
     "Window",

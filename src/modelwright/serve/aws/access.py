@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import final
 from urllib.parse import urlsplit
 
+from starlette.types import Message, Scope
+
 from modelwright.errors import RefusedError
 from modelwright.serve.aws.exchange import Request
 from modelwright.serve.signing import STREAMED, UNSIGNED, Signed, claimed, verify
@@ -66,6 +68,23 @@ class Access:
         if request.service != "s3" or (signed.expires_s is None and not digest):
             digest = hashlib.sha256(await request.body(most)).hexdigest()
         verify(request.asked, signed, digest, self.secrets, now)
+
+    async def check_plain(self, scope: Scope, body: bytes, now: datetime) -> None:
+        """Check the signature of a request to another application of the server, whose body was read.
+
+        Raises:
+            RefusedError: 403.
+        """
+        request = Request(scope, _nothing, "")
+        signed = claimed(request.asked)
+        if self.secrets and signed is not None:
+            verify(request.asked, signed, hashlib.sha256(body).hexdigest(), self.secrets, now)
+        elif self.secrets:
+            raise RefusedError("AccessDenied", "a request must be signed", status=403)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def service_of(request: Request, signed: Signed | None) -> str:

@@ -9,11 +9,18 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelwright.errors import ModelwrightError, RefusedError
-from modelwright.serve.aws import autoscaling, cloudwatch, runtime, s3, sagemaker, sns, sts
 from modelwright.serve.aws.access import Access, service_of, signed_by
+from modelwright.serve.aws.autoscaling import answer as autoscaling
+from modelwright.serve.aws.cloudwatch import answer as cloudwatch
 from modelwright.serve.aws.exchange import MOST_BYTES, Reply, Request
 from modelwright.serve.aws.forms import Protocol, error_reply
 from modelwright.serve.aws.refusals import refused
+from modelwright.serve.aws.runtime import MOST_AT_ONCE
+from modelwright.serve.aws.runtime import answer as runtime
+from modelwright.serve.aws.s3 import answer as s3
+from modelwright.serve.aws.sagemaker import answer as sagemaker
+from modelwright.serve.aws.sns import answer as sns
+from modelwright.serve.aws.sts import answer as sts
 from modelwright.serve.service import LOGGER, Service
 
 OTHERS = "/-/"
@@ -73,7 +80,7 @@ class AwsApp:
         signed = signed_by(request)
         request.service = service_of(request, signed)
         at_once = request.path.startswith("/endpoints/")
-        most = runtime.MOST_AT_ONCE if at_once else MOST_BYTES
+        most = MOST_AT_ONCE if at_once else MOST_BYTES
         now = self._service.clock.now()
         fields: dict[str, str] = {}
         await self._access.check_signature(request, signed, now, most)
@@ -82,17 +89,17 @@ class AwsApp:
         if request.service == "query":
             request.service = "sts" if fields.get("Version") == "2011-06-15" else "sns"
         if request.service == "s3":
-            return await s3.answer(self._service, request)
+            return await s3(self._service, request)
         if request.service == "sns":
-            return await sns.answer(self._service, request, fields)
+            return await sns(self._service, request, fields)
         if request.service == "sts":
-            return sts.answer(self._service, request, fields, signed.key if signed else "")
+            return sts(self._service, request, fields, signed.key if signed else "")
         if at_once and "x-amz-target" not in request.headers:
-            return await runtime.answer(self._service, request)
+            return await runtime(self._service, request)
         operations = {
-            "sagemaker": sagemaker.answer,
-            "application-autoscaling": autoscaling.answer,
-            "monitoring": cloudwatch.answer,
+            "sagemaker": sagemaker,
+            "application-autoscaling": autoscaling,
+            "monitoring": cloudwatch,
         }
         if request.service not in operations:
             raise RefusedError(

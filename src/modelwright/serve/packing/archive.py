@@ -20,7 +20,15 @@ _SCRIPT = "code/inference.py"
 _REQUIREMENTS = "code/requirements.txt"
 
 
-def pack(folder: Path | None, target: Path, *, script: str = "", requirements: str = "") -> File:
+def pack(
+    folder: Path | None,
+    target: Path,
+    *,
+    script: str = "",
+    requirements: str = "",
+    handler: str = "",
+    beside: Mapping[str, Path] | None = None,
+) -> File:
     """Write a model's archive, which appears whole or not at all.
 
     Args:
@@ -29,6 +37,8 @@ def pack(folder: Path | None, target: Path, *, script: str = "", requirements: s
         target: of the archive, such as model.tar.gz.
         script: a word of SCRIPTS for the code/inference.py of a folder that has none; "" packs the folder as it is.
         requirements: lines of code/requirements.txt for such a script; "" for none.
+        handler: what will load the model, so that it needs no script; "" for what fits the folder.
+        beside: folder in the archive -> further folder that is packed there.
 
     Returns:
         The archive's name, digest and size.
@@ -39,6 +49,8 @@ def pack(folder: Path | None, target: Path, *, script: str = "", requirements: s
         OSError: a file cannot be read or the archive not be written.
     """
     files: dict[str, Path | bytes] = dict(_files(folder)) if folder else {}
+    for name, other in (beside or {}).items():
+        files |= {f"{name}/{path}": file for path, file in _files(other).items()}
     if script:
         if script not in SCRIPTS:
             raise SettingError("the script must be known", value=script, way_out=f"Known: {', '.join(SCRIPTS)}.")
@@ -48,7 +60,7 @@ def pack(folder: Path | None, target: Path, *, script: str = "", requirements: s
         files[_SCRIPT] = (resources.files(__package__) / SCRIPTS[script]).read_bytes()
         if requirements:
             files[_REQUIREMENTS] = requirements.encode()
-    elif folder is None or not (script_of(folder, {}) or is_hugging_face(folder, {})):
+    elif folder is None or not (handler or script_of(folder, {}) or is_hugging_face(folder, {})):
         way_out = f"Write one, or let one be added: {', '.join(SCRIPTS)}."
         raise SettingError(f"a model must have {_SCRIPT} or a config.json", where=str(folder), way_out=way_out)
     part = target.with_name(f".{target.name}.part")

@@ -24,7 +24,9 @@ class Keys:
     token: str = field(default="", repr=False)
 
 
-def sign(asked: Asked, body: bytes, keys: Keys, scope: tuple[str, str], now: datetime) -> dict[str, str]:
+def sign(
+    asked: Asked, body: bytes, keys: Keys, scope: tuple[str, str], now: datetime, digest: str = ""
+) -> dict[str, str]:
     """The headers by which a request is signed, to be added to its own.
 
     Args:
@@ -33,11 +35,12 @@ def sign(asked: Asked, body: bytes, keys: Keys, scope: tuple[str, str], now: dat
         keys: who calls.
         scope: region and service.
         now: in UTC.
+        digest: what stands for the body's, such as `UNSIGNED`; "" for the body's own.
     """
     region, service = scope
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     added = {"x-amz-date": stamp} | ({"x-amz-security-token": keys.token} if keys.token else {})
-    digest = hashlib.sha256(body).hexdigest()
+    digest = digest or hashlib.sha256(body).hexdigest()
     if service == "s3":
         added["x-amz-content-sha256"] = digest
     whole = Asked(asked.method, asked.path, asked.query, {**asked.headers, **added})
