@@ -91,6 +91,13 @@ class Bench:
         } | fields
         return await self.service.accept(Invocation(endpoint, name, **{"input_location": "", **fields}), body)
 
+    async def without_body(self, location: str) -> RequestRecord:
+        """Ask with an input that lies somewhere already."""
+        self.count += 1
+        bucket, name = self.service.site.buckets[0], f"r{self.count}"
+        out = {"output_location": f"s3://{bucket}/out/{name}", "failure_location": f"s3://{bucket}/bad/{name}"}
+        return await self.service.accept(Invocation("one", name, location, **out))
+
     def now(self, record: RequestRecord) -> RequestRecord:
         found = self.service.state.read(request, record.number)
         assert found is not None

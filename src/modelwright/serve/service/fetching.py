@@ -7,7 +7,7 @@ looked at where the connection has ended, so that no answer of a name server in 
 import asyncio
 import contextlib
 import http.client
-import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -23,19 +23,23 @@ _PIECE = 256 * 1024
 _LATER = (408, 425, 429)
 
 
-async def fetched(location: str, most: int, *, private: bool) -> AsyncIterator[bytes]:
+async def fetched(
+    location: str, most: int, *, private: bool, context: ssl.SSLContext | None = None
+) -> AsyncIterator[bytes]:
     """The pieces of a file at an https:// address.
 
     Args:
         location: the address.
         most: bytes that it may have.
         private: it may lie on this machine or in its network.
+        context: says which certificates are trusted; None for those that the system does.
 
     Raises:
         InputError: it is not there, too long, or out of reach.
     """
     total = 0
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Secure(private), _Onwards)
+    secure = _Secure(private, context or ssl.create_default_context())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), secure, _Onwards)
     request = urllib.request.Request(location, headers={"User-Agent": "modelwright"})
     try:
         answer = await asyncio.to_thread(opener.open, request, timeout=WEB_S)
@@ -61,28 +65,33 @@ class _PrivateError(OSError):
 
 @final
 class _Public(http.client.HTTPSConnection):
-    """A connection that is given up where it does not end in the Internet at large, before anything is asked."""
+    """A connection that is given up where it does not end in the Internet at large, before anything is said."""
+
+    def __init__(self, host: str, **settings: Any) -> None:
+        super().__init__(host, **settings)
+        self._trusted: ssl.SSLContext = settings["context"]
 
     def connect(self) -> None:
-        """Connect, and look where that led."""
-        super().connect()
-        sock: socket.socket = self.sock
-        if not public(str(sock.getpeername()[0])):
+        """Connect, look where that led, and only then begin."""
+        http.client.HTTPConnection.connect(self)
+        if not public(str(self.sock.getpeername()[0])):
             self.close()
             raise _PrivateError("it is on this machine or in its own network, which is not allowed")
+        self.sock = self._trusted.wrap_socket(self.sock, server_hostname=self.host)
 
 
 @final
 class _Secure(urllib.request.HTTPSHandler):
     """Opens https:// addresses."""
 
-    def __init__(self, private: bool) -> None:
-        super().__init__()
+    def __init__(self, private: bool, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
         self._connection = http.client.HTTPSConnection if private else _Public
+        self._trusted = context
 
     def https_open(self, req: urllib.request.Request) -> Any:
         """Ask."""
-        return self.do_open(self._connection, req)
+        return self.do_open(self._connection, req, context=self._trusted)
 
 
 @final

@@ -76,16 +76,20 @@ class Scaler:
 
     async def _decide(self, one: ScalableTargetRecord) -> None:
         moment = self._ledger.state.now()
-        policies, read, limits = await self._ledger.read(
+        policies, read, endpoint = await self._ledger.read(
             lambda connection: (
                 policies_of(connection, one.name),
                 reading(connection, moment, one.endpoint, one.variant),
-                ENDPOINTS.get(connection, one.endpoint).settings,
+                ENDPOINTS.get(connection, one.endpoint),
             )
         )
         history = self._histories.get(one.name) or await self._remembered(one.name)
+        limits = endpoint.settings
         target = replace(one.target, concurrency=limits.concurrency) if limits else one.target
+        wanted = {variant.name: variant.instances for variant in endpoint.variants}.get(one.variant)
         now, read = moment.t * self._factor, self._faster(read)
+        if wanted is not None:
+            read = as_wanted(read, wanted)
         scaling = decide(read, history, policies, target, now)
         after = remember(history, read, scaling, policies, target, now)
         if scaling.change and scaling.desired is not None:
@@ -121,3 +125,17 @@ class Scaler:
     def _slower(self, one: Activity) -> Activity:
         ended = None if one.ended is None else one.ended / self._factor
         return replace(one, started=one.started / self._factor, ended=ended)
+
+
+def as_wanted(read: Reading, wanted: int) -> Reading:
+    """A reading in which as many instances serve or start as are wanted.
+
+    Those that are wanted and not noted yet, such as after a restart or while a model fails to load, count as starting;
+    those above it as draining. Otherwise a decision would be made again before it is carried out.
+    """
+    missing = wanted - read.instances - read.starting
+    if missing >= 0:
+        return replace(read, starting=read.starting + missing)
+    starting = max(0, read.starting + missing)
+    instances = min(read.instances, wanted)
+    return replace(read, instances=instances, starting=starting, draining=read.draining - missing)
