@@ -61,6 +61,8 @@ class Access:
         """
         if not self.secrets:
             return
+        if signed is None and _by_link(request):
+            return
         if signed is None:
             code = "AccessDenied" if request.service == "s3" else "MissingAuthenticationTokenException"
             raise RefusedError(code, "a request must be signed", status=403, way_out="Configure an access key.")
@@ -113,6 +115,12 @@ def body_digest(request: Request) -> str:
 def signed_by(request: Request) -> Signed | None:
     """What a request claims of its signature."""
     return claimed(request.asked)
+
+
+def _by_link(request: Request) -> bool:
+    """Whether a receiver of messages follows a link that it was sent, whose token or ARN nobody else can know."""
+    linked = request.method == "GET" and request.path == "/"
+    return linked and dict(request.query).get("Action") in ("ConfirmSubscription", "Unsubscribe")
 
 
 def _name(host: str) -> str:

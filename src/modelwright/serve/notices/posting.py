@@ -24,7 +24,7 @@ MOST_READ = 64 * 1024
 """Bytes of an answer's body."""
 
 _IDLE_S = 20.0
-_MOST_IDLE = 4
+_MOST_IDLE = 16
 _READ = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection
-
 from modelwright.errors import ConflictError, SettingError
 from modelwright.records import SubscriptionRecord, TopicRecord, to_json
 from modelwright.serve.notices.letters import Attribute, Letter, id_of
@@ -72,12 +70,6 @@ def set_topic_attribute(unit: Unit, arn: str, name: str, value: str) -> TopicRec
         _check(name, value)
     attributes = {key: one for key, one in {**there.attributes, name: value}.items() if one}
     return TOPICS.replace(unit, TopicRecord(arn, attributes, there.created_at))
-
-
-def topics_page(connection: Connection, after: str = "", limit: int = 100) -> tuple[list[TopicRecord], str]:
-    """Topics by their ARNs from the one behind `after` on, and the last one's ARN where more follow; "" else."""
-    found = [one for one in TOPICS.all(connection) if one.name > after]
-    return found[:limit], found[limit - 1].name if len(found) > limit else ""
 
 
 def publish_to(
