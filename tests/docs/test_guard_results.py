@@ -152,20 +152,25 @@ def test_on_tf_idf_all_detectors_allow_the_same_and_ten_were_as_good() -> None:
     assert (float(earlier["expected_auroc"]), float(earlier["auroc"])) == pytest.approx((0.88, 0.66), abs=0.005)
 
 
-def broken(guard: str, share: str) -> int:
+def broken(guard: str, share: str, given: int = 100) -> int:
+    """Times that it was, of those that it was given."""
     found = rows("guarantee", guard=guard, share=share)
     assert len(found) == 100
-    assert all(row["holds"] == "1" for row in found)
-    return sum(float(row["risk"]) > float(row["promised_risk"]) for row in found)
+    held = [row for row in found if row["holds"] == "1"]
+    assert len(held) == given
+    return sum(float(row["risk"]) > float(row["promised_risk"]) for row in held)
 
 
 def test_held_out_classes_keep_the_promise_that_familiar_rows_alone_break() -> None:
     shares = ("0.0", "0.05", "0.1", "0.2")
-    assert [broken("held-out classes", share) for share in shares] == [0, 0, 0, 0]
+    given = (100, 100, 100, 61)
+    assert [broken("held-out classes", *one) for one in zip(shares, given, strict=True)] == [0, 0, 0, 0]
     assert all(3 <= broken("real outliers", share) <= 4 for share in shares)
     assert all(broken("familiar rows alone", share) > 50 for share in shares[1:])
     assert broken("familiar rows alone", "0.2") == 100
-    kept, known = (
-        average(rows("guarantee", guard=one, share="0.2"), "coverage") for one in ("held-out classes", "real outliers")
-    )
-    assert known - kept == pytest.approx(0.14, abs=0.005)
+    for share, cost in (("0.1", 0.15), ("0.2", 0.33)):
+        kept, known = (
+            average(rows("guarantee", guard=one, share=share), "coverage")
+            for one in ("held-out classes", "real outliers")
+        )
+        assert known - kept == pytest.approx(cost, abs=0.005)

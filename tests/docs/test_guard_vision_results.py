@@ -170,7 +170,7 @@ def regret(found: list[Row], detector: str | None = None) -> float:
 
 
 def test_on_images_the_choice_is_not_good() -> None:
-    found = GENERATOR["groups"](rows("vision-choice", smoothing="0.1"), "data", "risk", "seed")
+    found = GENERATOR["groups"](rows("vision-choice", smoothing="0.1", left_out_of=""), "data", "risk", "seed")
     assert mean(map(regret, found.values())) == pytest.approx(0.17, abs=0.005)
     assert mean(regret(group, "") for group in found.values()) == pytest.approx(0.07, abs=0.005)
     earlier = {names: "msp" if "fashion" in names[0] and names[2] == "0" else "nci" for names in found}
@@ -189,7 +189,7 @@ def test_on_images_the_choice_is_not_good() -> None:
 
 
 def test_without_smoothing_it_takes_knn_and_react() -> None:
-    found = GENERATOR["groups"](rows("vision-choice", smoothing="0.0"), "data", "risk")
+    found = GENERATOR["groups"](rows("vision-choice", smoothing="0.0", left_out_of=""), "data", "risk")
     for (data, _), group in found.items():
         (chosen,) = (row["detector"] for row in group if row["chosen"] == "1")
         assert chosen == ("knn" if "fashion" in data else "react")
@@ -219,3 +219,43 @@ def test_real_outliers_keep_it_or_it_is_not_given() -> None:
     assert sorted(int(row["given"]) for row in found) == [32, 100, 100, 100, 100, 100]
     (rare,) = promised("real outliers", given="32")
     assert (rare["data"], rare["deal"], rare["smoothing"]) == ("fashion_mnist", "0", "0.1")
+
+
+def of_folds(guard: str, share: str, risk: str) -> tuple[int, int]:
+    """Times that a promise was given for coats and shirts, and of these broken."""
+    wanted = {"data": "fashion_mnist", "deal": "0", "guard": guard, "share": share, "promised_risk": risk}
+    (row,) = rows("vision-folds", **wanted)
+    return int(row["given"]), int(row["broken"])
+
+
+def test_networks_without_classes_keep_what_they_promise_and_those_that_know_them_promise_nothing() -> None:
+    assert all(of_folds("held-out classes", share, risk) == (0, 0) for share in ("0.05", "0.1", "0.2")
+               for risk in ("0.05", "0.1"))  # fmt: skip
+    assert of_folds("networks without classes", "0.1", "0.1") == (100, 0)
+    assert of_folds("networks without classes", "0.05", "0.05") == (69, 0)
+    assert of_folds("networks without classes", "0.1", "0.05") == (0, 0)
+    assert of_folds("real outliers", "0.1", "0.05") == (32, 1)
+    assert of_folds("real outliers", "0.1", "0.1") == (100, 8)
+    for guard in ("networks without classes", "real outliers"):
+        wanted = {"data": "fashion_mnist", "guard": guard, "share": "0.1", "promised_risk": "0.1"}
+        (row,) = rows("vision-folds", **wanted)
+        assert float(row["coverage_mean"]) == pytest.approx(0.85, abs=0.005)
+
+
+def test_a_class_that_a_network_learned_is_told_far_better_held_out_than_one_that_was_left_out() -> None:
+    told = {
+        where: float(rows("vision-choice", data=f"fashion_mnist, {NEAR}", detector="energy", left_out_of=where)[0][key])
+        for where, key in (("features", "expected_auroc"), ("networks", "expected_auroc"))
+    }
+    assert told["features"] > 0.99
+    assert told["networks"] == pytest.approx(0.85, abs=0.005)
+    assert detected("energy", "fashion_mnist", NEAR) == pytest.approx(63, abs=0.5)
+
+
+def test_the_combination_is_chosen_and_has_little_regret_on_what_is_far() -> None:
+    for where in ("features", "networks"):
+        found = GENERATOR["groups"](rows("vision-choice", left_out_of=where, seed="0"), "data", "risk")
+        fashion = {names[0].split(", ")[1]: group for names, group in found.items() if "fashion" in names[0]}
+        assert all(row["detector"] == "fisher" for group in fashion.values() for row in group if row["chosen"] == "1")
+        assert all(regret(fashion[kind]) < 0.005 for kind in FAR)
+        assert regret(fashion[NEAR]) == pytest.approx(0.12, abs=0.005)
