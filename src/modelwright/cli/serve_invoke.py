@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from modelwright.cli.cells import show_note
 from modelwright.cli.serve_site import add_site, client_of
 from modelwright.errors import SettingError, StoreError
 from modelwright.serve.client import Client, invoke
@@ -54,7 +53,7 @@ def _answer(client: Client, endpoint: str, inference_id: str, output: str) -> by
     Raises:
         StoreError: the request came to another end.
     """
-    show_note(f"waiting for {inference_id}")
+    print(f"waiting for {inference_id}", file=sys.stderr)
     wait_s = 0.05
     while True:
         one = client.told(f"/-/api/requests/{quote(endpoint)}/{quote(inference_id)}")

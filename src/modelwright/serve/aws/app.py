@@ -1,7 +1,8 @@
 """The HTTP face: one ASGI application that unmodified clients of several of AWS's services talk to."""
 
+import itertools
 import logging
-import uuid
+import secrets
 from collections.abc import Mapping
 from typing import final
 from urllib.parse import parse_qsl
@@ -44,12 +45,13 @@ class AwsApp:
         self._service = service
         self._access = access
         self._others = others
+        self._run, self._numbers = secrets.token_hex(8), itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        request = Request(scope, receive, uuid.uuid4().hex)
+        request = Request(scope, receive, f"{self._run}{next(self._numbers):016x}")
         try:
             reply = await self._answered(request, scope, receive, send)
             if reply is not None:

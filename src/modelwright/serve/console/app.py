@@ -17,7 +17,7 @@ from modelwright.records import RequestRecord
 from modelwright.serve.aws import Access
 from modelwright.serve.notices import CERTIFICATE_PATH
 from modelwright.serve.service import Service, seal_of
-from modelwright.serve.state import cancel, messages, redeliver, redrive, requests, requests_named, totals
+from modelwright.serve.state import ENDPOINTS, cancel, messages, redeliver, redrive, requests, requests_named, totals
 from modelwright.serve.watching import Watch, exposition
 from modelwright.serve.watching.exposition import CONTENT_TYPE
 
@@ -125,7 +125,8 @@ class _Routes:
         name = request.path_params["endpoint"]
         history = self.watch.histories.get(name)
         if history is None:
-            raise UnknownNameError("endpoint", name, self.watch.histories)
+            await self.service.ledger.read(ENDPOINTS.get, name)  # which says so where there is none
+            return _json([])
         since = _number(request.query_params.get("since", "0"))
         coarse = request.query_params.get("span", "minutes") == "day"
         return _json(history.points(since, coarse=coarse))
