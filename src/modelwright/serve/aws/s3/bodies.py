@@ -1,7 +1,6 @@
 """Bodies as S3's clients send them: plain, or in chunks with a checksum behind; what is told of them is checked."""
 
 import base64
-import binascii
 import hashlib
 import zlib
 from collections.abc import AsyncIterator
@@ -172,5 +171,5 @@ async def _unchunked(
 def _decoded(text: str, code: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as failure:
+    except ValueError as failure:  # binascii's own is one, too
         raise RefusedError(code, "a checksum must be told in base64", value=text[:80]) from failure
