@@ -114,7 +114,7 @@ def broken(peer: Contestant, fault: str, arguments: argparse.Namespace) -> dict[
         asking.join(arguments.patience)
         found = seen(peer.log)
     again = [moment - killed for number, _, moment in found.begun if number in held and moment > killed]
-    whole = len(found.ended) + len(refused - set(found.ended)) >= _FAULTY
+    whole = found.last > killed and len(found.ended) + len(refused - set(found.ended)) >= _FAULTY
     return {
         "load": f"of {_LONG_S * 1e3:.0f} ms",
         "requests": _FAULTY,

@@ -126,7 +126,7 @@ def test_a_name_that_stands_for_this_machine_is_not_reached(office: Callable, ru
                 await it.do(publish, f"http://{host}:{hook.port}/hook", "hear")
             found = await it.settled()
             assert {one.state for one in found} == {"undelivered"}
-            assert all("not allowed" in one.reason for one in found)
+            assert all("its own network" in one.reason for one in found)
             assert hook.connections == 0
 
     run(work())

@@ -12,7 +12,7 @@ Standard Webhooks, and what SQS and other topics are asked.
 from modelwright.serve.notices.addresses import PROTOCOLS, Receiver, check_reach, direct_receiver, public, receiver_of
 from modelwright.serve.notices.delivering import Books, Courier
 from modelwright.serve.notices.letters import Attribute
-from modelwright.serve.notices.posting import Poster, PostError, Reply
+from modelwright.serve.notices.posting import Poster, Reply, Silence
 from modelwright.serve.notices.seal import CERTIFICATE_PATH, Seal, open_seal
 from modelwright.serve.notices.subscriptions import (
     confirm,
@@ -40,12 +40,12 @@ __all__ = [
     "Attribute",
     "Books",
     "Courier",
-    "PostError",
     "Poster",
     "Receiver",
     "Reply",
     "Seal",
     "Sender",
+    "Silence",
     "check_reach",
     "confirm",
     "create_topic",

@@ -134,7 +134,7 @@ def check_reach(receiver: Receiver, *, private: bool) -> None:
     if private or host is None:
         return
     if host == "localhost" or host.endswith(".localhost") or (_number(host) and not public(host)):
-        raise _unreachable(host)
+        raise unreachable(host)
 
 
 def public(address: str) -> bool:
@@ -157,7 +157,8 @@ def _number(host: str) -> bool:
     return True
 
 
-def _unreachable(host: str) -> SettingError:
+def unreachable(host: str) -> SettingError:
+    """The lesson for a receiver that must not be reached."""
     way_out = "Let private receivers be allowed where the service is started, if you trust whoever may subscribe."
     return SettingError("a receiver must not be on this machine or its own network", value=host, way_out=way_out)
 

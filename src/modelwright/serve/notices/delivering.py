@@ -20,7 +20,7 @@ from modelwright.errors import ModelwrightError, ObjectError, StoreError
 from modelwright.records import Delivery, Notification, Retry, SubscriptionRecord, TopicRecord
 from modelwright.serve.notices.addresses import direct_receiver, receiver_of
 from modelwright.serve.notices.letters import Handshake, Letter, opened
-from modelwright.serve.notices.posting import Poster, PostError, Reply
+from modelwright.serve.notices.posting import Poster, Reply, Silence
 from modelwright.serve.notices.queues import throttled
 from modelwright.serve.notices.retrying import worth_another
 from modelwright.serve.notices.sagemaker import MOST_INCLUDED
@@ -175,8 +175,6 @@ class Courier:
             async with self._door(sheet.url):
                 reply = await self._poster.post(sheet.url, sheet.headers, sheet.body)
             return _verdict(reply, retry, service=parcel.receiver.form in ("sqs", "relay"))
-        except PostError as failure:
-            return Verdict(failure.reason, failure.again, retry)
         except TimeoutError:
             return Verdict("others before it kept the receiver busy", True, retry)
         except StoreError as failure:
@@ -254,7 +252,9 @@ def _known(connection: Connection, delivery: Delivery) -> tuple[SubscriptionReco
     return SUBSCRIPTIONS.find(connection, delivery.receiver), TOPICS.find(connection, delivery.topic)
 
 
-def _verdict(reply: Reply, retry: Retry, *, service: bool) -> Verdict:
+def _verdict(reply: Reply | Silence, retry: Retry, *, service: bool) -> Verdict:
+    if isinstance(reply, Silence):
+        return Verdict(reply.reason, reply.again, retry)
     if 200 <= reply.status < 300:
         return Verdict()
     said = reply.body[:_MOST_TOLD].decode("utf-8", "replace")

@@ -15,7 +15,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import h11
 
-from modelwright.serve.notices.addresses import public
+from modelwright.errors import SettingError
+from modelwright.serve.notices.addresses import public, unreachable
 
 TIMEOUT_S = 15.0
 """For all of an exchange, as SNS has it."""
@@ -30,21 +31,6 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @final
-class PostError(Exception):
-    """No answer came.
-
-    Args:
-        reason: why.
-        again: another attempt may have one.
-    """
-
-    def __init__(self, reason: str, *, again: bool = True) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.again = again
-
-
-@final
 @dataclass(frozen=True)
 class Reply:
     """An answer.
@@ -56,6 +42,20 @@ class Reply:
 
     status: int
     body: bytes
+
+
+@final
+@dataclass(frozen=True)
+class Silence:
+    """That no answer came.
+
+    Attributes:
+        reason: why.
+        again: another attempt may have one.
+    """
+
+    reason: str
+    again: bool = True
 
 
 @final
@@ -74,34 +74,33 @@ class Poster:
         self._timeout_s = timeout_s
         self._idle: dict[str, list[_Line]] = {}
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Post a body; the answer, whatever it is.
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply | Silence:
+        """Post a body; the answer, whatever it is, or why there is none.
 
         Args:
             url: where to, of a form that `modelwright.serve.notices.addresses` has checked.
             headers: besides those of the connection.
             body: what is posted.
-
-        Raises:
-            PostError: none came.
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._posted(origin, parts, _request(parts, headers, body), body)
-        except TimeoutError as failure:
-            raise PostError(f"no answer within {self._timeout_s:g} s") from failure
+        except TimeoutError:
+            return Silence(f"no answer within {self._timeout_s:g} s")
         except ssl.SSLCertVerificationError as failure:
-            raise PostError(f"its certificate is not trusted: {failure.verify_message}") from failure
+            return Silence(f"its certificate is not trusted: {failure.verify_message}")
         except socket.gaierror as failure:
-            raise PostError(f"its name is not known: {failure.strerror}") from failure
+            return Silence(f"its name is not known: {failure.strerror}")
         except OSError as failure:
-            raise PostError(f"the connection failed: {failure.strerror or failure}") from failure
+            return Silence(f"the connection failed: {failure.strerror or failure}")
         except h11.RemoteProtocolError as failure:
-            raise PostError(f"its answer is no HTTP: {failure}") from failure
+            return Silence(f"its answer is no HTTP: {failure}")
         except h11.LocalProtocolError as failure:
-            raise PostError(f"it cannot be asked: {failure}", again=False) from failure
+            return Silence(f"it cannot be asked: {failure}", again=False)
+        except SettingError as failure:
+            return Silence(str(failure), again=False)
 
     def close(self) -> None:
         """Give all connections up."""
@@ -150,7 +149,7 @@ class Poster:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         if not self._private and not all(public(address) for address in addresses):
-            raise PostError("it is on this machine or in its own network, which is not allowed", again=False)
+            raise unreachable(host)
         failure: OSError = ConnectionError("it has no address")
         secure = parts.scheme == "https"
         for address in addresses:
