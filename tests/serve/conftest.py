@@ -1,8 +1,15 @@
-"""What the tests of serving share: a store that fails and dawdles by a seeded plan."""
+"""What the tests of serving share: a store that fails and dawdles by a seeded plan, and a PostgreSQL server."""
 
 import asyncio
+import itertools
+import os
 import random
-from collections.abc import AsyncIterator, Callable
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +17,8 @@ import pytest
 from modelwright.errors import StoreError
 from modelwright.serve.objects import Found, Objects
 from modelwright.serve.objects.objects import pieces
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 class FaultyObjects:
@@ -67,3 +76,50 @@ class FaultyObjects:
 def faulty() -> type[FaultyObjects]:
     """The faulty store, to be put before another one."""
     return FaultyObjects
+
+
+def as_postgres(*command: str | Path) -> None:
+    """PostgreSQL refuses to run as root."""
+    words = [str(word) for word in command]
+    if os.geteuid() == 0:
+        words = ["runuser", "-u", "postgres", "--", *words]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a server, without a database's name."""
+    if not BINARIES:
+        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a disk takes seconds to copy a database
+    binaries, folder = BINARIES[-1], Path(tempfile.mkdtemp(prefix="serve-pg-", dir=memory))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    try:
+        as_postgres(binaries / "initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "-N")
+        as_postgres(binaries / "pg_ctl", "-D", folder / "data", "-o", options, "-l", folder / "log", "-w", "start")
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}"
+        finally:
+            as_postgres(binaries / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def new_postgresql(postgresql: str, tmp_path: Path) -> Callable[[], str]:
+    """Makes addresses of PostgreSQL databases that are empty."""
+    number = itertools.count()
+    port = postgresql.rpartition(":")[2]
+
+    def create() -> str:
+        name = f"t{next(number)}_{tmp_path.name}"[:60].lower()
+        tool = [BINARIES[-1] / "createdb", "-h", "127.0.0.1", "-p", port, "-U", "postgres", name]
+        subprocess.run([str(word) for word in tool], check=True)
+        return f"{postgresql}/{name}"
+
+    return create

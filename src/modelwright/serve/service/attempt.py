@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from modelwright.errors import InputError, InstanceError, StoreError
 from modelwright.records import Answer, Lease
 from modelwright.serve.instances import Answering, invocation_headers
-from modelwright.serve.objects import About, OwnObjects, place_of
+from modelwright.serve.objects import About, Objects, place_of
 from modelwright.serve.service.crew import Member
 from modelwright.serve.service.inputs import MOST_BYTES, Inputs
 from modelwright.serve.service.outcome import Outcome
@@ -35,7 +35,7 @@ class Attempt:
         objects: where answers are kept.
     """
 
-    def __init__(self, lease: Lease, member: Member, inputs: Inputs, objects: OwnObjects) -> None:
+    def __init__(self, lease: Lease, member: Member, inputs: Inputs, objects: Objects) -> None:
         self.lease = lease
         self.abandoned = False
         self._member = member

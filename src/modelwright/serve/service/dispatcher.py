@@ -7,7 +7,7 @@ from typing import final
 
 from modelwright.errors import StoreError
 from modelwright.records import Lease
-from modelwright.serve.objects import OwnObjects
+from modelwright.serve.objects import Objects
 from modelwright.serve.service.attempt import Attempt
 from modelwright.serve.service.crew import Member
 from modelwright.serve.service.inputs import Inputs
@@ -42,7 +42,7 @@ class Dispatcher:
         self,
         ledger: Ledger,
         inputs: Inputs,
-        objects: OwnObjects,
+        objects: Objects,
         ready: Callable[[str], Iterable[Member]],
         grace_s: float,
         told: Callable[[], None],

@@ -1,10 +1,11 @@
 """Endpoints become what their records say: created, changed without a gap, and deleted when their work is done."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
+from zlib import crc32
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +16,17 @@ from modelwright.serve.scalables import deregister_target, targets_of
 from modelwright.serve.service.crew import Crew, Member, Yard
 from modelwright.serve.service.dispatcher import Dispatcher
 from modelwright.serve.service.log import tell, warn
-from modelwright.serve.state import ENDPOINTS, MODELS, Kind, Unit, cancel_queued, remove_endpoint, set_status
+from modelwright.serve.state import (
+    ENDPOINTS,
+    MODELS,
+    Kind,
+    Unit,
+    cancel_queued,
+    instances_of,
+    other_servers,
+    remove_endpoint,
+    set_status,
+)
 
 GIVEN_UP = 3
 """Starts without success after which a configuration that never had an instance has failed."""
@@ -91,6 +102,8 @@ class Endpoints:
         self.stands: dict[str, Stand] = {}
         self._yard = yard
         self._ledger = yard.ledger
+        self._server = yard.ledger.state.server
+        self._servers = [self._server]
         self._dispatcher = dispatcher
         self._woken = asyncio.Event()
         self._closed = False
@@ -127,6 +140,7 @@ class Endpoints:
         Raises:
             StoreError: the state cannot be read or changed.
         """
+        self._servers = sorted([*await self._ledger.read(other_servers, self._server), self._server])
         for record in await self._ledger.read(ENDPOINTS.all):
             if self._closed:
                 return
@@ -170,12 +184,12 @@ class Endpoints:
         if record.status == "Deleting":
             stand.closing = asyncio.create_task(self._delete(stand, record.name))
             return
-        if record.status == "Updating":
+        if record.status == "Updating" or record.configuration != stand.record.configuration:  # by another server
             await self._change(stand, record)
         for variant in (stand.coming[0] if stand.coming else record).variants:
             crew = (stand.coming[2] if stand.coming else stand.crews).get(variant.name)
             if crew is not None:
-                crew.want(variant.instances)
+                crew.want(share_of(variant.instances, self._servers, self._server, record.name))
         await self._judge(stand, record)
 
     async def _change(self, stand: Stand, record: EndpointRecord) -> None:
@@ -195,14 +209,14 @@ class Endpoints:
     async def _judge(self, stand: Stand, record: EndpointRecord) -> None:
         """Whether an endpoint that comes or changes has come to be, or never will."""
         crews = stand.coming[2] if stand.coming else stand.crews
-        if record.status not in ("Creating", "Updating"):
+        if record.status not in ("Creating", "Updating") and stand.coming is None:
             stand.record = record
             await self._tell_trouble(stand)
             return
         hopeless = [one for one in crews.values() if one.failures >= GIVEN_UP and not one.ever_ready]
         if hopeless:
             await self._give_up(stand, record, hopeless[0].reason)
-        elif all(len(one.ready) >= one.desired for one in crews.values()):
+        elif all(len(one.ready) >= one.desired for one in crews.values()) and await self._all_ready(record):
             if stand.coming is not None:
                 for crew in stand.crews.values():
                     self._dismiss(stand, crew)
@@ -211,6 +225,16 @@ class Endpoints:
             stand.record = await self._ledger.do(set_status, record.name, "InService")
             tell("in service", endpoint=record.name)
             self._dispatcher.wake(record.name)
+
+    async def _all_ready(self, record: EndpointRecord) -> bool:
+        """Whether other servers have made ready what is theirs of a new endpoint, too."""
+        if record.status != "Creating" or len(self._servers) == 1:
+            return True
+        for variant in record.variants:
+            there = await self._ledger.read(instances_of, record.name, variant.name)
+            if sum(one.status == "ready" for one in there) < variant.instances:
+                return False
+        return True
 
     async def _tell_trouble(self, stand: Stand) -> None:
         """Tell of an endpoint in service why it has fewer instances than it should have, or that it has them again."""
@@ -293,6 +317,19 @@ def _spec(record: EndpointRecord, models: Models) -> object:
     """What instances depend on."""
     concurrency = record.settings.concurrency if record.settings else 1
     return concurrency, sorted((name, model.name, model.created_at) for name, model in models.items())
+
+
+def share_of(count: int, servers: Sequence[int], server: int, endpoint: str) -> int:
+    """How many of so many instances are a server's to run: all shares together are all, and none is larger by two.
+
+    Args:
+        count: of instances.
+        servers: those that live, sorted.
+        server: which of them.
+        endpoint: whose instances; of different endpoints, different servers run the ones that cannot be divided.
+    """
+    place = (servers.index(server) + crc32(endpoint.encode())) % len(servers)
+    return count // len(servers) + (place < count % len(servers))
 
 
 def _noted(unit: Unit, name: str, trouble: str) -> EndpointRecord:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from modelwright.errors import InputError, ObjectError, StoreError
-from modelwright.serve.objects import OwnObjects, place_of
+from modelwright.serve.objects import Objects, place_of
 from modelwright.serve.service.fetching import fetched
 
 MOST_BYTES = 1024**3
@@ -24,7 +24,7 @@ class Inputs:
         private: those at https:// addresses may be on this machine and in its network.
     """
 
-    objects: OwnObjects
+    objects: Objects
     private: bool = True
 
     async def opened(self, location: str) -> AsyncIterator[bytes]:

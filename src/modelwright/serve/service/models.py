@@ -10,7 +10,7 @@ from typing import final
 from modelwright.errors import ObjectError, RecordError, SettingError
 from modelwright.records import ModelRecord
 from modelwright.serve.instances import unpack
-from modelwright.serve.objects import OwnObjects, place_of
+from modelwright.serve.objects import Objects, place_of
 
 _PIECE = 1024 * 1024
 _EMPTY, _GONE = "empty", ".gone"
@@ -26,7 +26,7 @@ class Models:
         allow_files: models may be folders and archives of this machine, too.
     """
 
-    def __init__(self, folder: Path, objects: OwnObjects, *, allow_files: bool = True) -> None:
+    def __init__(self, folder: Path, objects: Objects, *, allow_files: bool = True) -> None:
         self._folder = folder
         self._objects = objects
         self._allow_files = allow_files

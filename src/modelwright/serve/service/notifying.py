@@ -30,7 +30,7 @@ def deliverer(base: str, site: Site, keys: Keys | None = None) -> Deliver:
     async def deliver(service: Service) -> None:
         sender = Sender(base.rstrip("/"), site.region, seal_of(service), keys)
         poster = Poster(private=site.private)
-        courier = Courier(sender, service.ledger, service.objects, poster, service.clock)
+        courier = Courier(sender, service.ledger, service.store, poster, service.clock)
         await courier.deliver(service.messages)
 
     return deliver

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from modelwright.errors import StoreError
 from modelwright.records import Answer, EndpointSettings, Lease, RequestState
-from modelwright.serve.objects import About, OwnObjects, place_of
+from modelwright.serve.objects import About, Objects, place_of
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import tell, warn
 from modelwright.serve.state import ENDPOINTS, after_error, after_loss, complete, fail, give_back, lose
@@ -43,7 +43,7 @@ class Outcome:
     account: bytes = b""
 
 
-async def report(ledger: Ledger, lease: Lease, outcome: Outcome, objects: OwnObjects) -> None:
+async def report(ledger: Ledger, lease: Lease, outcome: Outcome, objects: Objects) -> None:
     """Tell the state what an attempt came to, however often that takes while its lease may still be held.
 
     Args:
@@ -67,7 +67,7 @@ async def report(ledger: Ledger, lease: Lease, outcome: Outcome, objects: OwnObj
             await asyncio.sleep(_AGAIN_S)
 
 
-async def _account(ledger: Ledger, lease: Lease, outcome: Outcome, objects: OwnObjects) -> None:
+async def _account(ledger: Ledger, lease: Lease, outcome: Outcome, objects: Objects) -> None:
     """Keep an account of a failure, if it is the request's end. Clients take one that is there for just that."""
     settings = await ledger.read(_settings, lease.invocation.endpoint)
     if settings is None or _after(lease, outcome, settings) == "queued":

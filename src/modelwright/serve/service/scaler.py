@@ -16,7 +16,7 @@ from modelwright.serve.scalables import TARGETS, activities_of, note_activities,
 from modelwright.serve.scaling import decide, remember
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import tell, warn
-from modelwright.serve.state import ENDPOINTS, reading, set_variants
+from modelwright.serve.state import ENDPOINTS, other_servers, reading, set_variants
 
 INTERVAL_S = 10.0
 """Between two decisions, in the time that scaling goes by."""
@@ -63,7 +63,12 @@ class Scaler:
                 continue
 
     async def look(self) -> None:
-        """Decide once about every target."""
+        """Decide once about every target, unless a server that was there before does."""
+        server = self._ledger.state.server
+        if any(other < server for other in await self._ledger.read(other_servers, server)):
+            self._histories.clear()  # whoever takes over goes by what is written down
+            self._noted.clear()
+            return
         targets = await self._ledger.read(TARGETS.all)
         for name in self._histories.keys() - {one.name for one in targets}:
             del self._histories[name]

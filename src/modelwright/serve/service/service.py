@@ -9,10 +9,10 @@ from typing import final
 from msgspec.structs import replace
 
 from modelwright.clock import Clock
-from modelwright.errors import BusyError, ObjectError, StoreError
+from modelwright.errors import BusyError, ObjectError, SettingError, StoreError
 from modelwright.records import Invocation, RequestRecord
 from modelwright.serve.instances import Answering
-from modelwright.serve.objects import About, Body, OwnObjects, address_of, open_own, place_of
+from modelwright.serve.objects import About, Body, Objects, OwnObjects, address_of, open_objects, open_own, place_of
 from modelwright.serve.service.crew import RECORDS, Member, Yard
 from modelwright.serve.service.dispatcher import Dispatcher
 from modelwright.serve.service.endpoints import Endpoints
@@ -24,7 +24,7 @@ from modelwright.serve.service.models import Models
 from modelwright.serve.service.realtime import Realtime, note_calls
 from modelwright.serve.service.scaler import Scaler
 from modelwright.serve.service.site import Site
-from modelwright.serve.state import ENDPOINTS, State, accept, clean_up, sample
+from modelwright.serve.state import ENDPOINTS, State, accept, clean_up, other_servers, sample
 
 SWEEP_S, SAMPLE_S, CLEAN_S = 1.0, 5.0, 60.0
 
@@ -44,28 +44,43 @@ class Service:
         clock: tells the time.
         ids: makes names that nobody can guess.
         state: the queue, and all that has a name.
-        objects: inputs and answers.
+        objects: the objects of this server.
+        store: where inputs and answers are: the same, or a service elsewhere.
         ledger: the state, awaited.
         endpoints: their instances.
         dispatcher: attempts under way.
         draining: nothing new is taken.
     """
 
-    def __init__(self, site: Site, clock: Clock, ids: Callable[[], str], state: State, objects: OwnObjects) -> None:
+    def __init__(
+        self, site: Site, clock: Clock, ids: Callable[[], str], state: State, objects: OwnObjects, store: Objects
+    ) -> None:
         self.site, self.clock, self.ids = site, clock, ids
-        self.state, self.objects = state, objects
+        self.state, self.objects, self.store = state, objects, store
         self.ledger = Ledger(state)
         self.draining = False
         self.messages = asyncio.Event()
-        self.models = Models(site.data / "models", objects, allow_files=site.allow_files)
-        inputs, told = Inputs(objects, private=site.private), self.messages.set
-        self.dispatcher = Dispatcher(self.ledger, inputs, objects, self._ready, site.grace_s, told)
+        self.models = Models(site.data / "models", store, allow_files=site.allow_files)
+        inputs, told = Inputs(store, private=site.private), self.messages.set
+        self.dispatcher = Dispatcher(self.ledger, inputs, store, self._ready, site.grace_s, told)
         yard = Yard(
             site, self.ledger, self.models, ids, asyncio.Semaphore(site.most_instances), self._changed, self._freed
         )
         self.endpoints = Endpoints(yard, self.dispatcher)
         self.realtime = Realtime(self.endpoints, site.waiting)
         self.scaler = Scaler(self.ledger, ids, site.time_factor, lambda endpoint: self.endpoints.wake())
+
+    async def check_alone(self) -> None:
+        """Check that no other server has requests whose inputs are out of this one's reach.
+
+        Raises:
+            SettingError: another one shares the database, and each would keep its objects to itself.
+        """
+        others = await self.ledger.read(other_servers, self.state.server)
+        if others and not self.site.store:
+            way_out = "Name a store of objects that they share, too, or stop the other one."
+            rule = "servers that share a database must share a store of objects"
+            raise SettingError(rule, where=self.state.where, way_out=way_out)
 
     async def accept(self, invocation: Invocation, body: bytes | None = None) -> RequestRecord:
         """Take a request; when this returns, it is on the disk. Made again, it is answered with the first one.
@@ -145,7 +160,7 @@ class Service:
             key = f"async-inputs/{invocation.endpoint}/{invocation.inference_id}-{digest[:16]}"
             location = address_of(self.site.buckets[0], key)
         bucket, key = place_of(location)
-        await self.objects.put(bucket, key, body, About(invocation.content_type or "application/octet-stream"))
+        await self.store.put(bucket, key, body, About(invocation.content_type or "application/octet-stream"))
         return replace(invocation, input_location=location, input_digest=digest)
 
     def _ready(self, endpoint: str) -> list[Member]:
@@ -217,28 +232,31 @@ async def open_service(
     Raises:
         StoreError: the folder or the database cannot be used, or another server has it.
         BusyError: another process has the objects' folder.
+        SettingError: servers share a database and no store.
     """
     site.data.mkdir(parents=True, exist_ok=True)
-    objects = await open_own(site.data / "objects", clock, ids)
-    try:
-        for name in site.buckets:
+    async with contextlib.AsyncExitStack() as held:
+        objects = await open_own(site.data / "objects", clock, ids)
+        held.callback(objects.close)
+        store: Objects = objects
+        if site.store:
+            store = await open_objects(site.store, clock, ids, site.store_settings)
+            held.callback(store.close)
+        for name in () if site.store else site.buckets:
             with contextlib.suppress(ObjectError):  # it is there
                 await objects.create_bucket(name)
         state = await asyncio.to_thread(State.open, site.database or site.data / "serve.db", clock)
+        held.push_async_callback(asyncio.to_thread, state.close)
+        service = Service(site, clock, ids, state, objects, store)
+        await service.check_alone()
+        running = asyncio.create_task(service.run(deliver))
         try:
-            service = Service(site, clock, ids, state, objects)
-            running = asyncio.create_task(service.run(deliver))
-            try:
-                yield service
-            except BaseException:
-                await service.stop()
-                raise
-            else:
-                await service.drain()
-            finally:
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
+            yield service
+        except BaseException:
+            await service.stop()
+            raise
+        else:
+            await service.drain()
         finally:
-            await asyncio.to_thread(state.close)
-    finally:
-        objects.close()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)

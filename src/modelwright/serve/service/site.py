@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from modelwright.errors import SettingError
 
@@ -22,6 +22,9 @@ class Site:
         time_factor: so many times faster do cooldowns, alarms and decisions of the autoscaler go by. Leases, limits of
             time and times to live do not.
         database: a PostgreSQL address that several servers share; "" for a file in the folder.
+        store: URL of an S3-compatible service where inputs, answers and models are; "" for the folder.
+        store_settings: of that service, as of `modelwright.serve.objects.RemoteObjects`, such as its keys.
+        bucket: there, which must exist, for inputs that come with their requests; "" for one of the folder's.
         most_instances: that this server runs at once; more are waited for.
         patience_s: seconds that an instance has to load its model.
         grace_s: seconds that an instance has to end before it is killed.
@@ -37,6 +40,9 @@ class Site:
     account: str = "000000000000"
     time_factor: float = 1.0
     database: str = ""
+    store: str = ""
+    store_settings: Mapping[str, Any] = field(default_factory=dict)
+    bucket: str = ""
     most_instances: int = 64
     patience_s: float = 600.0
     grace_s: float = 30.0
@@ -54,6 +60,9 @@ class Site:
         """
         if not self.time_factor > 0:
             raise SettingError("the time factor must be above zero", value=self.time_factor)
+        if bool(self.store) != bool(self.bucket):
+            rule = "a store elsewhere must have a bucket for inputs that come with their requests, and only that"
+            raise SettingError(rule, value=self.store or self.bucket)
         if self.most_instances < 1:
             raise SettingError("a server must be allowed one instance or more", value=self.most_instances)
         if not self.account.isdigit() or len(self.account) != 12:
@@ -61,5 +70,9 @@ class Site:
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        """Names of the buckets that are there from the beginning."""
-        return tuple(name.format(region=self.region, account=self.account) for name in BUCKETS)
+        """Names of the buckets that are there from the beginning; the first one is for what belongs to none."""
+        return (
+            (self.bucket,)
+            if self.bucket
+            else tuple(name.format(region=self.region, account=self.account) for name in BUCKETS)
+        )

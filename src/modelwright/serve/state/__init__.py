@@ -55,6 +55,7 @@ from modelwright.serve.state.queries import (
 )
 from modelwright.serve.state.readings import GAUGES, reading, sample
 from modelwright.serve.state.retention import clean_up
+from modelwright.serve.state.servers import others as other_servers
 from modelwright.serve.state.state import State
 from modelwright.serve.state.sweeping import Swept, cancel, cancel_queued, redrive, sweep, take_over
 from modelwright.serve.state.timeline import Moment, Timeline
@@ -106,6 +107,7 @@ __all__ = [
     "messages",
     "next_delivery_t",
     "not_delivered",
+    "other_servers",
     "publish",
     "put",
     "reading",
