@@ -19,6 +19,8 @@ import argparse
 import csv
 import os
 import platform
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--patience", type=float, default=60.0, help="seconds that a fault may take to heal")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so end what was started
     found = []
     for row in rows(arguments):
         found.append(row)
