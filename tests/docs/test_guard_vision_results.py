@@ -259,3 +259,15 @@ def test_the_combination_is_chosen_and_has_little_regret_on_what_is_far() -> Non
         assert all(row["detector"] == "fisher" for group in fashion.values() for row in group if row["chosen"] == "1")
         assert all(regret(fashion[kind]) < 0.005 for kind in FAR)
         assert regret(fashion[NEAR]) == pytest.approx(0.12, abs=0.005)
+
+
+def test_over_the_first_deal_the_mean_regret_fell_where_classes_are_held_out_of_features_and_less_in_networks() -> None:
+    means = {}
+    for where in ("", "features", "networks"):
+        found = GENERATOR["groups"](rows("vision-choice", left_out_of=where, seed="0", smoothing="0.1"), "data", "risk")
+        assert len(found) == 12
+        means[where] = mean(map(regret, found.values()))
+        if where == "features":
+            assert mean(regret(group, "") for group in found.values()) == pytest.approx(0.07, abs=0.005)
+            assert max(regret(group) for (data, _), group in found.items() if "cifar" in data) < 0.036
+    assert means == pytest.approx({"": 0.24, "features": 0.016, "networks": 0.066}, abs=0.005)
