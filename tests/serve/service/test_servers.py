@@ -14,7 +14,7 @@ from modelwright.clock import SystemClock
 from modelwright.errors import SettingError
 from modelwright.serve.service import Site, open_service
 from modelwright.serve.service import service as service_module
-from modelwright.serve.service.endpoints import share_of
+from modelwright.serve.service.stand import share_of
 from modelwright.serve.state import INSTANCES
 
 

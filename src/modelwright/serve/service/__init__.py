@@ -7,12 +7,13 @@ await service.accept(Invocation("summarizer", "one", "", output_location="s3://a
 """
 
 from modelwright.serve.service.crew import Crew, Member
-from modelwright.serve.service.endpoints import Endpoints, Stand
+from modelwright.serve.service.endpoints import Endpoints
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import LOGGER
 from modelwright.serve.service.notifying import deliverer, seal_of
 from modelwright.serve.service.service import Deliver, Service, open_service
 from modelwright.serve.service.site import Site
+from modelwright.serve.service.stand import Stand
 
 __all__ = [
     "LOGGER",

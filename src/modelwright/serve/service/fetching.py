@@ -54,13 +54,7 @@ async def fetched(
         rule = "a web server must give its input"
         raise InputError(rule, where=location, value=failure.code, lasting=lasting) from failure
     except (OSError, http.client.HTTPException, ValueError) as failure:
-        private_one = isinstance(getattr(failure, "reason", None), _PrivateError)
-        rule = f"an input must be within reach ({failure})"
-        raise InputError(rule, where=location, lasting=private_one) from failure
-
-
-class _PrivateError(OSError):
-    """A connection that ends where none may."""
+        raise InputError(f"an input must be within reach ({failure})", where=location) from failure
 
 
 @final
@@ -76,7 +70,8 @@ class _Public(http.client.HTTPSConnection):
         http.client.HTTPConnection.connect(self)
         if not public(str(self.sock.getpeername()[0])):
             self.close()
-            raise _PrivateError("it is on this machine or in its own network, which is not allowed")
+            rule = "an input must not be on this machine or in its own network, which is not allowed here"
+            raise InputError(rule, where=self.host, lasting=True)
         self.sock = self._trusted.wrap_socket(self.sock, server_hostname=self.host)
 
 

@@ -12,7 +12,8 @@ from modelwright.serve.instances import Answering
 from modelwright.serve.objects import Body
 from modelwright.serve.objects.objects import pieces
 from modelwright.serve.service.crew import Member
-from modelwright.serve.service.endpoints import Endpoints, Stand
+from modelwright.serve.service.endpoints import Endpoints
+from modelwright.serve.service.stand import Stand
 from modelwright.serve.state import Unit, count, endpoint_dimensions
 
 
