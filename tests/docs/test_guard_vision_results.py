@@ -271,3 +271,13 @@ def test_over_the_first_deal_the_mean_regret_fell_where_classes_are_held_out_of_
             assert mean(regret(group, "") for group in found.values()) == pytest.approx(0.07, abs=0.005)
             assert max(regret(group) for (data, _), group in found.items() if "cifar" in data) < 0.036
     assert means == pytest.approx({"": 0.24, "features": 0.016, "networks": 0.066}, abs=0.005)
+
+
+def test_on_cifar_10_networks_without_classes_keep_their_promise_too() -> None:
+    found = {(row["share"], row["promised_risk"]): (row["given"], row["broken"], float(row["coverage_mean"]))
+             for row in rows("vision-folds", data="cifar10", guard="networks without classes")}  # fmt: skip
+    for names in (("0.1", "0.3"), ("0.05", "0.3"), ("0.05", "0.2")):
+        assert found[names][:2] == ("100", "0")
+    assert found["0.1", "0.2"][0] == "0"
+    (known,) = rows("vision-folds", data="cifar10", guard="real outliers", share="0.1", promised_risk="0.3")
+    assert float(known["coverage_mean"]) - found["0.1", "0.3"][2] == pytest.approx(0.18, abs=0.005)
