@@ -54,3 +54,8 @@ class ManualClock:
     def seconds(self) -> float:
         """The seconds that were advanced so far."""
         return self._seconds
+
+
+def pause(seconds: float) -> None:
+    """Let so many seconds of the machine's time pass."""
+    time.sleep(max(0.0, seconds))

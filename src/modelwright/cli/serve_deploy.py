@@ -2,11 +2,11 @@
 
 import argparse
 import re
-import time
 from pathlib import Path
 
 from modelwright.cli.cells import show_note
 from modelwright.cli.serve_site import add_site, client_of
+from modelwright.clock import pause
 from modelwright.errors import SettingError, StoreError
 from modelwright.serve.client import Client, Deployment, Scaled, deploy
 from modelwright.serve.client.deploying import HANDLER
@@ -101,4 +101,4 @@ def _wait(client: Client, name: str) -> None:
         if one.status == "InService":
             show_note(f"{name} is in service: {'a queue' if one.asynchronous else 'it answers at once'}")
             return
-        time.sleep(0.3)
+        pause(0.3)

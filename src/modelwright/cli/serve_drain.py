@@ -1,10 +1,10 @@
 """The action `serve drain`: a running service finishes what runs, and ends."""
 
 import argparse
-import time
 
 from modelwright.cli.cells import show_note
 from modelwright.cli.serve_site import add_site, client_of
+from modelwright.clock import pause
 from modelwright.errors import StoreError
 
 
@@ -26,5 +26,5 @@ def run(arguments: argparse.Namespace) -> int:
         except StoreError:  # nobody answers any more
             show_note("drained")
             break
-        time.sleep(0.2)
+        pause(0.2)
     return 0

@@ -3,11 +3,11 @@
 import argparse
 import mimetypes
 import sys
-import time
 from pathlib import Path
 from urllib.parse import quote
 
 from modelwright.cli.serve_site import add_site, client_of
+from modelwright.clock import pause
 from modelwright.errors import SettingError, StoreError
 from modelwright.serve.client import Client, invoke
 
@@ -62,7 +62,7 @@ def _answer(client: Client, endpoint: str, inference_id: str, output: str) -> by
         if one["state"] not in ("queued", "running"):
             rule = f"a request must be answered, and this one is {one['state']}: {one['reason']}"
             raise StoreError(rule, where=f"{endpoint}, {inference_id}")
-        time.sleep(wait_s)
+        pause(wait_s)
         wait_s = min(wait_s * 1.5, 2.0)
 
 

@@ -1,8 +1,8 @@
 """The action `serve top`: a running service in the terminal, as it goes on."""
 
 import argparse
-import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from modelwright.cli.serve_site import add_site, client_of
 from modelwright.cli.serve_status import HEADINGS, cells
+from modelwright.clock import pause
 from modelwright.errors import ModelwrightError
 from modelwright.records import ServiceSnapshot
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     with Live(seen(), console=terminal, screen=True, auto_refresh=False) as live:
         while True:
-            time.sleep(max(0.1, arguments.every))
+            pause(max(0.1, arguments.every))
             try:
                 live.update(seen(), refresh=True)
             except ModelwrightError as failure:
@@ -68,7 +69,7 @@ def shown(status: ServiceSnapshot, histories: dict[str, list[list[float]]], widt
         lines = [graph(title, [sum(point[at] for at in columns) for point in points], width - 4, colour)
                  for title, columns, colour in _LINES]  # fmt: skip
         parts.append(Panel(Group(*lines), title=name, title_align="left"))
-    notes = [f"modelwright {status.version}", time.strftime("%H:%M:%S", time.localtime(status.at))]
+    notes = [f"modelwright {status.version}", datetime.fromtimestamp(status.at).strftime("%H:%M:%S")]
     if status.draining:
         notes.append("draining")
     if status.undelivered:

@@ -1,14 +1,12 @@
 """application-autoscaling: scalable targets, policies and activities of sagemaker's variants.
 
-Where AWS's documentation is silent: a policy's alarms are described at once; a target without policies only keeps its
-limits. `imitate_aws` is chosen with SuspendedState's absence: a tag of the target, "modelwright:imitate-aws" = "true".
+Beyond AWS: a target's tag "modelwright:imitate-aws" = "true" has it wait for alarms as long as AWS's do.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from modelwright.errors import RefusedError, UnknownNameError
 from modelwright.records import ActivityRecord, PolicyRecord, ScalableTargetRecord
@@ -19,6 +17,16 @@ from modelwright.records.autoscaling import (
     StepAdjustment,
     StepScaling,
     TargetTracking,
+)
+from modelwright.serve.aws.autoscaling_inputs import (
+    Describe,
+    OnePolicy,
+    OneTarget,
+    PutPolicy,
+    Register,
+    Steps,
+    Tagging,
+    Tracking,
 )
 from modelwright.serve.aws.exchange import Reply, Request
 from modelwright.serve.aws.operations import Operations, arn, perform, told
@@ -41,135 +49,6 @@ IMITATE = "modelwright:imitate-aws"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 _PREDEFINED = {"SageMakerVariantInvocationsPerInstance": "InvocationsPerInstance"}
-
-Namespace = Literal["sagemaker"]
-Dimension = Literal["sagemaker:variant:DesiredInstanceCount"]
-Resource = Annotated[str, Meta(min_length=1, max_length=1600)]
-PolicyName = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f]+$")]
-
-
-class Suspended(Struct):
-    """What policies may not do for now."""
-
-    DynamicScalingInSuspended: bool = False
-    DynamicScalingOutSuspended: bool = False
-    ScheduledScalingSuspended: bool = False
-
-
-class Register(Struct):
-    """An input."""
-
-    ServiceNamespace: Namespace
-    ResourceId: Resource
-    ScalableDimension: Dimension
-    MinCapacity: Annotated[int, Meta(ge=0)] | None = None
-    MaxCapacity: Annotated[int, Meta(ge=0)] | None = None
-    RoleARN: str = ""
-    SuspendedState: Suspended | None = None
-    Tags: dict[str, str] = {}
-
-
-class OneTarget(Struct):
-    """An input."""
-
-    ServiceNamespace: Namespace
-    ResourceId: Resource
-    ScalableDimension: Dimension
-
-
-class OnePolicy(Struct):
-    """An input."""
-
-    PolicyName: PolicyName
-    ServiceNamespace: Namespace
-    ResourceId: Resource
-    ScalableDimension: Dimension
-
-
-class Predefined(Struct):
-    """A metric by its name."""
-
-    PredefinedMetricType: str
-    ResourceLabel: str = ""
-
-
-class Dimensioned(Struct):
-    """A dimension."""
-
-    Name: str
-    Value: str
-
-
-class Customized(Struct):
-    """A metric of CloudWatch."""
-
-    MetricName: str
-    Namespace: str = "AWS/SageMaker"
-    Dimensions: list[Dimensioned] = []
-    Statistic: Literal["Average", "Minimum", "Maximum", "SampleCount", "Sum"] = "Average"
-    Unit: str = ""
-
-
-class Tracking(Struct):
-    """Of a target-tracking policy."""
-
-    TargetValue: Annotated[float, Meta(gt=0)]
-    PredefinedMetricSpecification: Predefined | None = None
-    CustomizedMetricSpecification: Customized | None = None
-    ScaleOutCooldown: Annotated[int, Meta(ge=0)] = 300
-    ScaleInCooldown: Annotated[int, Meta(ge=0)] = 300
-    DisableScaleIn: bool = False
-
-
-class Step(Struct):
-    """Of a step policy."""
-
-    ScalingAdjustment: int
-    MetricIntervalLowerBound: float | None = None
-    MetricIntervalUpperBound: float | None = None
-
-
-class Steps(Struct):
-    """Of a step policy."""
-
-    AdjustmentType: Literal["ChangeInCapacity", "PercentChangeInCapacity", "ExactCapacity"]
-    StepAdjustments: Annotated[list[Step], Meta(min_length=1)]
-    MinAdjustmentMagnitude: Annotated[int, Meta(ge=0)] = 0
-    Cooldown: Annotated[int, Meta(ge=0)] = 300
-    MetricAggregationType: Literal["Average", "Minimum", "Maximum"] = "Average"
-
-
-class PutPolicy(Struct):
-    """An input."""
-
-    PolicyName: PolicyName
-    ServiceNamespace: Namespace
-    ResourceId: Resource
-    ScalableDimension: Dimension
-    PolicyType: Literal["TargetTrackingScaling", "StepScaling"] = "StepScaling"
-    TargetTrackingScalingPolicyConfiguration: dict[str, Any] | None = None
-    StepScalingPolicyConfiguration: dict[str, Any] | None = None
-
-
-class Describe(Struct):
-    """An input of all that describe."""
-
-    ServiceNamespace: Namespace
-    ResourceIds: list[str] = []
-    ResourceId: str = ""
-    ScalableDimension: str = ""
-    PolicyNames: list[str] = []
-    IncludeNotScaledActivities: bool = False
-    MaxResults: Annotated[int, Meta(ge=1, le=50)] = 50
-    NextToken: str = ""
-
-
-class Tagging(Struct):
-    """An input."""
-
-    ResourceARN: str
-    Tags: dict[str, str] = {}
-    TagKeys: list[str] = []
 
 
 async def answer(service: Service, request: Request) -> Reply:
