@@ -17,7 +17,7 @@ from modelwright.clock import SystemClock
 from modelwright.errors import StoreError
 from modelwright.records import Retry
 from modelwright.serve.service import service as service_module
-from modelwright.serve.state import ENDPOINTS, requests
+from modelwright.serve.state import ENDPOINTS, cancel, requests
 
 SERVER = """
 import asyncio, os, secrets, sys
@@ -199,6 +199,24 @@ def test_a_model_that_hangs_crashes_or_fails_spoils_no_other_request(bench: Any,
             for record in good:
                 ended = await it.end(record)
                 assert (ended.state, ended.attempts) == ("completed", 1)
+
+    run(story())
+
+
+def test_an_instance_that_does_not_get_done_with_what_was_cancelled_is_replaced(
+    bench: Any, run: Any, until: Any, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with bench(grace_s=0.2) as it:
+            folder = await it.serving(source=WAITS)
+            long, waiting = await it.ask(b"long"), await it.ask(b"next")
+            await until(lambda: (folder / "ran").exists())
+            before = processes(tmp_path)
+            await it.service.ledger.do(cancel, "one", long.invocation.inference_id)
+            it.service.poke("one")
+            assert (await it.end(waiting)).state == "completed"
+            assert (it.now(long).state, it.now(long).attempts) == ("cancelled", 1)
+            assert not before & processes(tmp_path)
 
     run(story())
 
