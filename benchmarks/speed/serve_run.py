@@ -105,9 +105,10 @@ def until(true: Any, patience_s: float = 600.0) -> None:
 
 
 def asleep(client: Client) -> bool:
-    """Whether it has no instances, and shall have none."""
-    now = endpoint(client)
-    return now.status == "InService" and not now.instances and not any(one.wanted for one in now.variants)
+    """Whether it has no instances, shall have none, and the last point of its history says so, too."""
+    now, points = endpoint(client), client.told(f"/-/api/history/{NAME}")
+    none = not now.instances and not any(one.wanted for one in now.variants)
+    return now.status == "InService" and none and bool(points) and not any(points[-1][3:7])
 
 
 def checked(client: Client, wanted: set[str]) -> dict[str, int]:
@@ -231,7 +232,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
     middle.step(at, [row["wanted"] for row in rows], where="post", color="#1b2127", ls="--", lw=1, label="wanted")
     middle.step(at, [row["draining"] for row in rows], where="post", color="#98a1aa", lw=1, label="draining")
     middle.set_ylabel("instances")
-    middle.legend(loc="upper right", frameon=False)
+    middle.legend(loc="lower center", ncols=3, frameon=False)
     below.step(at, [row["ended"] for row in rows], where="post", color="#0072b2", lw=1.2)
     below.set_ylabel("ended a second")
     below.set_xlabel("seconds")

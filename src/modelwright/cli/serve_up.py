@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keys", type=Path, metavar="FILE", help="access keys, which requests must then be signed with")
     add("--base", metavar="URL", help="of the service as receivers of messages reach it (default: where it listens)")
     add("--database", default="", metavar="URL", help="postgresql://... that several servers share")
+    add("--store", default="", metavar="URL", help="of an S3-compatible service in place of the folder; needs --bucket")
+    add("--bucket", default="", metavar="NAME", help="there, for inputs that come with their requests")
     add("--time-factor", type=float, default=1.0, metavar="X", help="scaling's time goes by X times faster")
     add("--region", default="us-east-1", metavar="NAME", help="that stands in ARNs (default: %(default)s)")
     add("--most-instances", type=int, default=64, metavar="N", help="of this machine at once (default: %(default)s)")
@@ -70,6 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         region=arguments.region,
         time_factor=arguments.time_factor,
         database=arguments.database,
+        store=arguments.store,
+        store_settings=_store_settings() if arguments.store else {},
+        bucket=arguments.bucket,
         most_instances=arguments.most_instances,
         environment={name: value for name, value in os.environ.items() if not _SECRET.search(name)},
         allow_files=not keys,
@@ -154,6 +159,12 @@ def _keys(path: Path | None) -> dict[str, str]:
     if not fine:
         raise SettingError('a file of keys must read {"ID": "secret", ...}', where=str(path))
     return dict(found)
+
+
+def _store_settings() -> dict[str, str]:
+    """The keys of the store elsewhere, as AWS's own clients take them from the environment."""
+    names = {"access_key_id": "AWS_ACCESS_KEY_ID", "secret_access_key": "AWS_SECRET_ACCESS_KEY", "region": "AWS_REGION"}
+    return {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
 
 
 def _loopback(host: str) -> bool:

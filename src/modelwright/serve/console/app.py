@@ -146,7 +146,9 @@ class _Routes:
 
     async def cancel(self, request: Request) -> Response:
         name, id = request.path_params["endpoint"], request.path_params["id"]
-        return _json(_told(await self.service.ledger.do(cancel, name, id)))
+        found = await self.service.ledger.do(cancel, name, id)
+        self.service.poke(name)  # what works on it is let go at once
+        return _json(_told(found))
 
     async def redrive(self, request: Request) -> Response:
         name, id = request.path_params["endpoint"], request.path_params["id"]
