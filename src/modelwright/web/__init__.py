@@ -1,4 +1,4 @@
-"""Pages that are live over HTTP. So far one: on which people review what a guard deferred."""
+"""Pages that are live over HTTP: on which people review what a guard deferred, and on which a service is watched."""
 
 from modelwright.web.access import Access
 from modelwright.web.review import review_app
