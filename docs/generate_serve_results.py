@@ -10,6 +10,19 @@ from generated import RESULTS, read, renewed, table, write
 
 PAGE = Path(__file__).with_name("serve-results.md")
 DEVICE = "amd-epyc"
+WORDS = {
+    "most_instances": "instances at most", "accepted_per_s": "accepted a second",
+    "completed_per_s": "completed a second", "server_ms": "processor time of the server, ms a request", "instances_ms": "of the instances, ms a request",
+    "work_s": "a request's work, s", "other_ends": "other ends", "tried_again": "tried again",
+    "marked_twice": "marked as answered twice", "wrong_answers": "wrong answers", "twice": "there twice",
+    "time_factor": "time factor", "startup_s": "start of an instance, s", "cpu_s": "processor time, s",
+    "median_s": "median, s", "slowest_s": "slowest, s", "waiting_s": "mean wait, s", "seconds": "s",
+    "callers_are": "callers are", "changes_per_s": "changes a second", "p50_ms": "median, ms", "p99_ms": "99 %, ms",
+    "per_s": "a second", "cpu_ms": "processor time, ms", "again_s": "runs again after, s",
+    "done_s": "all done after, s", "ratio": "plan over service",
+}  # fmt: skip
+"""Columns of the files -> what they are."""
+
 HOW = {"device", "processor", "commit", "version"}
 """Columns that tell how a number was got: they stand below a table."""
 
@@ -27,11 +40,19 @@ def told(name: str, columns: Sequence[str] = (), turned: bool = False) -> str:
     rows = read(path)
     heads = list(columns) or [one for one in rows[0] if one not in HOW]
     if turned:
-        shown = table(("", *[""] * len(rows)), [(head, *(row[head] for row in rows)) for head in heads])
+        shown = table(("", *[""] * len(rows)), [(word(head), *(row[head] for row in rows)) for head in heads])
     else:
-        shown = table(heads, [tuple(row[head] for head in heads) for row in rows])
+        shown = table([word(head) for head in heads], [tuple(row[head] for head in heads) for row in rows])
     commits = ", ".join(dict.fromkeys(row["commit"] for row in rows if row.get("commit")))
     return f"{shown}\n\n[{path}](../benchmarks/results/{path}), commit {commits or 'not told'}."
+
+
+def word(column: str) -> str:
+    """What a column is called on the page."""
+    named = column.removesuffix("_real_s").removesuffix("_plan_s")
+    if named != column:
+        return f"{named} wait, {'service' if column.endswith('_real_s') else 'plan'}, s"
+    return WORDS.get(column, column)
 
 
 PARTS = {

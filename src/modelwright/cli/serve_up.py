@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--time-factor", type=float, default=1.0, metavar="X", help="scaling's time goes by X times faster")
     add("--region", default="us-east-1", metavar="NAME", help="that stands in ARNs (default: %(default)s)")
     add("--most-instances", type=int, default=64, metavar="N", help="of this machine at once (default: %(default)s)")
+    add("--ray", default="", metavar="ADDRESS", help="of a Ray cluster, on whose machines instances run")
     add("--private", action="store_true", help="with keys: messages may go to this machine and its network, too")
 
 
@@ -72,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         region=arguments.region,
         time_factor=arguments.time_factor,
         database=arguments.database,
+        ray=arguments.ray,
         store=arguments.store,
         store_settings=_store_settings() if arguments.store else {},
         bucket=arguments.bucket,

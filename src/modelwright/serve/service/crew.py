@@ -10,9 +10,10 @@ from typing import Any, Literal, final
 from modelwright.errors import InstanceError, ModelwrightError, StoreError, UnknownNameError
 from modelwright.records import InstanceRecord, ModelRecord
 from modelwright.records.autoscaling import InstanceLoad
-from modelwright.serve.instances import Instance, Launch, start_instance
+from modelwright.serve.instances import Instance, start_instance
 from modelwright.serve.scaling import leaving, recalled, stoppable
 from modelwright.serve.service.lasting import lasting
+from modelwright.serve.service.launching import launch_of
 from modelwright.serve.service.ledger import Ledger
 from modelwright.serve.service.log import LOGGER, tell, warn
 from modelwright.serve.service.models import Models
@@ -255,14 +256,8 @@ class Crew:
         begun = loop.time()
         try:
             folder = self.folder = await self._yard.models.folder(self.model)
-            launch = Launch(
-                folder,
-                site.data / RECORDS / f"{one.name}.log",
-                handler=self.model.handler,
-                options=("--concurrency", str(self.concurrency)),
-                environment={**site.environment, **self.model.environment},
-                command=site.command or Launch.command,
-            )
+            record = site.data / RECORDS / f"{one.name}.log"
+            launch = launch_of(site, self.model, folder, record, self.concurrency)
             instance = await start_instance(launch, patience_s=site.patience_s)
         except (ModelwrightError, OSError) as failure:
             warn("instance failed", endpoint=self.endpoint, instance=one.name, error=str(failure))

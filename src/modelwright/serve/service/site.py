@@ -30,6 +30,7 @@ class Site:
         grace_s: seconds that an instance has to end before it is killed.
         environment: variables of every instance, to which those of its model are added.
         command: program of an instance in place of Modelwright's runner; it takes the runner's words.
+        ray: address of a Ray cluster, on whose machines instances run; "" for this one.
         waiting: calls that may wait for each ready instance of an endpoint that answers at once.
         allow_files: models may be folders and archives of this machine.
         private: receivers of messages, and inputs at web servers, may be on this machine and in its network.
@@ -48,6 +49,7 @@ class Site:
     grace_s: float = 30.0
     environment: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    ray: str = ""
     waiting: int = 16
     allow_files: bool = True
     private: bool = True
