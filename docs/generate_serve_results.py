@@ -12,7 +12,8 @@ PAGE = Path(__file__).with_name("serve-results.md")
 DEVICE = "amd-epyc"
 WORDS = {
     "most_instances": "instances at most", "accepted_per_s": "accepted a second",
-    "completed_per_s": "completed a second", "server_ms": "processor time of the server, ms a request", "instances_ms": "of the instances, ms a request",
+    "completed_per_s": "completed a second", "server_ms": "processor time of the server, ms a request",
+    "instances_ms": "of the instances, ms a request",
     "work_s": "a request's work, s", "other_ends": "other ends", "tried_again": "tried again",
     "marked_twice": "marked as answered twice", "wrong_answers": "wrong answers", "twice": "there twice",
     "time_factor": "time factor", "startup_s": "start of an instance, s", "cpu_s": "processor time, s",
