@@ -152,9 +152,10 @@ def test_what_a_killed_server_had_accepted_is_finished_by_the_next_one(
             assert {f"r{number}" for number in told} <= ended.keys()
             runs = (folder / "ran").read_text().split()
             for name, one in ended.items():
-                assert (one.state, one.attempts, one.duplicates) == ("completed", 1, 0)
+                assert (one.state, one.duplicates) == ("completed", 0)
+                assert one.attempts <= 1 + all_of_them, "the server may still have heard that the instance died"
                 assert await it.output(one) == name[1:].encode() * 2
-                assert 1 <= runs.count(name[1:]) <= 1 + one.interruptions
+                assert 1 <= runs.count(name[1:]) <= one.attempts + one.interruptions
 
     run(story())
 
