@@ -53,19 +53,22 @@ class Access:
     async def check_signature(self, request: Request, signed: Signed | None, now: datetime, most: int) -> None:
         """Check that a request is signed with one of the keys, where there are keys.
 
-        The body, of at most so many bytes, is read for it unless its digest was told, which must then be held against
-        the body as that is read.
+        A key is narrowed down to a service, which must be the one that is asked. The body, of at most so many bytes,
+        is read for it unless its digest was told, which must then be held against the body as that is read.
 
         Raises:
             RefusedError: 403.
         """
         if not self.secrets:
             return
-        if signed is None and _by_link(request):
+        if signed is None and await _by_link(request):
             return
         if signed is None:
             code = "AccessDenied" if request.service == "s3" else "MissingAuthenticationTokenException"
             raise RefusedError(code, "a request must be signed", status=403, way_out="Configure an access key.")
+        if signed.service != request.service:
+            rule = f"a signature must be for {request.service}, which is asked"
+            raise RefusedError("InvalidSignatureException", rule, value=signed.service[:80], status=403)
         digest = request.headers.get("x-amz-content-sha256", "")
         if request.service != "s3" or (signed.expires_s is None and not digest):
             digest = hashlib.sha256(await request.body(most)).hexdigest()
@@ -117,10 +120,16 @@ def signed_by(request: Request) -> Signed | None:
     return claimed(request.asked)
 
 
-def _by_link(request: Request) -> bool:
-    """Whether a receiver of messages follows a link that it was sent, whose token or ARN nobody else can know."""
-    linked = request.method == "GET" and request.path == "/"
-    return linked and dict(request.query).get("Action") in ("ConfirmSubscription", "Unsubscribe")
+async def _by_link(request: Request) -> bool:
+    """Whether a receiver of messages follows a link that it was sent, whose token or ARN nobody else can know.
+
+    A link is all that is asked: what else could be told by a body, by headers or by names that come twice is refused.
+    """
+    if request.service != "query" or request.method != "GET" or request.path != "/":
+        return False
+    fields = dict(request.query)
+    linked = len(fields) == len(request.query) and fields.get("Action") in ("ConfirmSubscription", "Unsubscribe")
+    return linked and not await request.body(0)
 
 
 def _name(host: str) -> str:

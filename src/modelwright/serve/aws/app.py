@@ -96,7 +96,7 @@ class AwsApp:
             return await sns(self._service, request, fields)
         if request.service == "sts":
             return sts(self._service, request, fields, signed.key if signed else "")
-        if at_once and "x-amz-target" not in request.headers:
+        if at_once and request.service == "sagemaker" and "x-amz-target" not in request.headers:
             return await runtime(self._service, request)
         operations = {
             "sagemaker": sagemaker,
@@ -111,7 +111,9 @@ class AwsApp:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """The fields of a form, in the query and in the body."""
+    """The fields of a form, in the query and in the body; those of a link are in the query alone."""
+    if request.method == "GET":
+        return dict(request.query)
     content = (await request.body()).decode("utf-8", "replace")
     try:
         return dict(request.query) | dict(parse_qsl(content, keep_blank_values=True, max_num_fields=2000))

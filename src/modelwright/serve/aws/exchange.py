@@ -1,7 +1,9 @@
 """One HTTP exchange as the protocols see it: what was asked, and what is answered."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 from urllib.parse import parse_qsl
 
@@ -13,6 +15,9 @@ from modelwright.serve.signing import Asked
 MOST_BYTES = 1024 * 1024
 """Of a body that is read whole."""
 
+_MOST_FIELDS = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 @final
 class Request:
@@ -22,7 +27,6 @@ class Request:
         method: of HTTP.
         raw_path: percent-encoded, as it was sent.
         path: percent-decoded.
-        query: names and values, decoded, in order.
         headers: names in lower case -> values.
         client: address of whoever asks; "" where that is not known.
         id: of this exchange, told to the client.
@@ -38,8 +42,7 @@ class Request:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         self.raw_path = raw.partition(b"?")[0].decode("latin-1")
         self.path: str = scope["path"]
-        text = scope.get("query_string", b"").decode("latin-1")
-        self.query: list[tuple[str, str]] = parse_qsl(text, keep_blank_values=True, max_num_fields=500)
+        self._query: str = scope.get("query_string", b"").decode("latin-1")
         self.headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             key, said = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -51,6 +54,18 @@ class Request:
         self._receive = receive
         self._body: bytes | None = None
         self._begun = False
+
+    @cached_property
+    def query(self) -> list[tuple[str, str]]:
+        """Names and values of the query, decoded, in order.
+
+        Raises:
+            RefusedError: there are too many.
+        """
+        try:
+            return parse_qsl(self._query, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError as failure:
+            raise RefusedError("InvalidURI", f"a query must have at most {_MOST_FIELDS} fields") from failure
 
     @property
     def asked(self) -> Asked:
@@ -67,9 +82,7 @@ class Request:
         told = self.headers.get("content-length")
         if told is None:
             return None
-        if not told.isdigit():
-            raise RefusedError("InvalidRequest", "a content length must be a whole number", value=told)
-        return int(told)
+        return whole(told, "content-length", "InvalidRequest")
 
     def one(self, name: str, default: str = "") -> str:
         """The first value of that name in the query."""
@@ -137,7 +150,8 @@ class Reply:
         """Send it; of an answer to HEAD only the head."""
         length = len(self.body) if isinstance(self.body, bytes) and self.length is None else self.length
         headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in self.headers.items()
+            (name.lower().encode("latin-1"), _one_line(value).encode("latin-1", "replace"))
+            for name, value in self.headers.items()
         ]
         if length is not None and self.status not in (204, 304):
             headers.append((b"content-length", str(length).encode()))
@@ -152,5 +166,21 @@ class Reply:
 
 
 def _one_line(value: str) -> str:
-    """A header's value, which holds no end of line."""
-    return value.replace("\r", " ").replace("\n", " ")
+    """A header's value, which holds no ends of lines and the like (RFC 9110, 5.5)."""
+    return _CONTROL.sub(" ", value).strip()
+
+
+def whole(text: str, name: str, code: str) -> int:
+    """A whole number from 0 on, of at most 18 digits of ASCII.
+
+    Args:
+        text: as it was told.
+        name: of what it is.
+        code: of the refusal.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise RefusedError(code, f"{name} must be a whole number", value=text[:80])
+    return int(text)

@@ -20,7 +20,7 @@ def paged(rows: Sequence[T], limit: int, token: str, invalid: str = "InvalidNext
     Raises:
         RefusedError: the token is none.
     """
-    if token and not (token.isdigit() and len(token) < 10):
+    if token and not (token.isascii() and token.isdigit() and len(token) < 10):
         raise RefusedError(invalid, "a token must be one that came with the page before", value=token[:80])
     begin = int(token or 0)
     end = begin + limit

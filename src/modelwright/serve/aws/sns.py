@@ -176,7 +176,7 @@ async def _publish_batch(service: Service, fields: Fields) -> dict[str, Any]:
     await service.ledger.read(TOPICS.get, topic)
     prefix = "PublishBatchRequestEntries.member."
     parts = {key.removeprefix(prefix).partition(".")[0] for key in fields if key.startswith(prefix)}
-    numbers = sorted(int(part) for part in parts if part.isdigit())
+    numbers = sorted(int(part) for part in parts if part.isascii() and part.isdigit() and len(part) < 10)
     names = [fields.get(f"{prefix}{number}.Id", "") for number in numbers]
     if not numbers:
         raise RefusedError("EmptyBatchRequest", "a batch must have one entry or more")

@@ -74,12 +74,12 @@ def verify(asked: Asked, signed: Signed, digest: str, secrets: Mapping[str, str]
     Args:
         asked: the request.
         signed: what it claims.
-        digest: SHA-256 of its body in hexadecimal digits, or what stands for it.
+        digest: SHA-256 of its body in hexadecimal digits, or what stands for it; addresses of S3 are signed without.
         secrets: id of an access key -> its secret.
         now: in UTC.
 
     Raises:
-        RefusedError: the key is not known, the signature is another one, or its time is not now.
+        RefusedError: the key is not known, the signature is another one or lacks headers, or its time is not now.
     """
     secret = secrets.get(signed.key)
     if secret is None:
@@ -88,9 +88,12 @@ def verify(asked: Asked, signed: Signed, digest: str, secrets: Mapping[str, str]
     _check_time(signed, now)
     if "host" not in signed.names:
         raise _malformed("the header host must be signed")
+    if bare := sorted(name for name in asked.headers if name.startswith("x-amz-") and name not in signed.names):
+        raise _refused("AccessDenied", f"headers of AWS must all be signed, also {', '.join(bare)[:200]}")
     if signed.expires_s is not None:
         query = [(name, value) for name, value in asked.query if name != "X-Amz-Signature"]
-        asked, digest = Asked(asked.method, asked.path, query, asked.headers), UNSIGNED
+        asked = Asked(asked.method, asked.path, query, asked.headers)
+        digest = UNSIGNED if signed.service == "s3" else digest
     text = canonical(asked, signed.names, digest, signed.service)
     wanted = signature(secret, signed.stamp, scope_of(signed.date, signed.region, signed.service), text)
     if not hmac.compare_digest(wanted, signed.found):

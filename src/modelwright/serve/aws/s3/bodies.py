@@ -2,18 +2,20 @@
 
 import base64
 import hashlib
+import re
 import zlib
 from collections.abc import AsyncIterator
 from typing import Protocol, final
 
 from modelwright.errors import RefusedError
 from modelwright.serve.aws.access import body_digest
-from modelwright.serve.aws.exchange import Request
+from modelwright.serve.aws.exchange import Request, whole
 
 MOST_BYTES = 5 * 1024**3
 """Of one put, as in S3."""
 
 _LONGEST_LINE = 8192
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 _CHECKSUMS = ("crc32", "sha1", "sha256", "crc32c", "crc64nvme")
 
 
@@ -57,9 +59,7 @@ class Body:
         streamed = headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
         self._chunked = streamed or "aws-chunked" in headers.get("content-encoding", "")
         told = headers.get("x-amz-decoded-content-length" if self._chunked else "content-length", "")
-        if told and not told.isdigit():
-            raise RefusedError("InvalidArgument", "a content length must be a whole number", value=told)
-        self.length = int(told) if told else None
+        self.length = whole(told, "a content length", "InvalidArgument") if told else None
         if self.length is not None and self.length > MOST_BYTES:
             raise RefusedError("EntityTooLarge", f"an object must be put with at most {MOST_BYTES} bytes at once")
         if self.length is None and "transfer-encoding" not in headers and request.method == "PUT":
@@ -99,10 +99,27 @@ class Body:
             raise RefusedError("BadDigest", "the body must have the Content-MD5 that was told")
         for name, one in sums.items():
             wanted = headers.get(name) or trailers.get(name)
-            if wanted is not None and one.digest() != _decoded(wanted, "InvalidRequest"):
+            if wanted is None:
+                raise RefusedError("MalformedTrailerError", f"{name} must come behind the body, as was told before it")
+            if one.digest() != _decoded(wanted, "InvalidRequest"):
                 raise RefusedError("BadDigest", f"the body must have the {name} that was told", value=wanted)
-            if wanted is not None:
-                self.checksums[name] = wanted
+            self.checksums[name] = wanted
+
+
+async def whole_body(request: Request, most: int) -> bytes:
+    """A body that is no object, of at most so many bytes, checked as one is.
+
+    Raises:
+        RefusedError: it is another one than was told, or too long.
+    """
+    if (request.length or 0) == 0 and "transfer-encoding" not in request.headers:
+        return b""
+    found = bytearray()
+    async for piece in Body(request).pieces():
+        found += piece
+        if len(found) > most:
+            raise RefusedError("MaxMessageLengthExceeded", f"a body must have at most {most} bytes")
+    return bytes(found)
 
 
 def _sums(headers: dict[str, str]) -> dict[str, _Sum]:
@@ -142,10 +159,9 @@ async def _unchunked(
 
     while True:
         head = (await line()).partition(b";")[0].strip()
-        try:
-            left = int(head, 16)
-        except ValueError as failure:
-            raise RefusedError("InvalidRequest", "a chunk must begin with its size") from failure
+        if not _SIZE.fullmatch(head):
+            raise RefusedError("InvalidRequest", "a chunk must begin with its size", value=head[:20])
+        left = int(head, 16)
         if left == 0:
             break
         while left:
@@ -161,7 +177,11 @@ async def _unchunked(
         if await line():
             raise RefusedError("InvalidRequest", "a chunk must end with its size")
     async for rest in source:
-        held.extend(rest[:_LONGEST_LINE])
+        held.extend(rest)
+        if len(held) > _LONGEST_LINE:
+            break
+    if len(held) > _LONGEST_LINE:
+        raise RefusedError("MalformedTrailerError", f"trailers must have at most {_LONGEST_LINE} bytes")
     for row in bytes(held).decode("latin-1").splitlines():
         name, colon, value = row.partition(":")
         if colon:

@@ -1,8 +1,9 @@
 """Buckets, and the lists of what they hold."""
 
 from modelwright.errors import ObjectError, RefusedError
-from modelwright.serve.aws.exchange import Reply, Request
+from modelwright.serve.aws.exchange import MOST_BYTES, Reply, Request, whole
 from modelwright.serve.aws.s3 import texts
+from modelwright.serve.aws.s3.bodies import whole_body
 from modelwright.serve.service import Service
 
 MOST_KEYS = 1000
@@ -16,7 +17,7 @@ async def list_buckets(service: Service, request: Request) -> Reply:
 
 async def create(service: Service, request: Request, bucket: str, key: str) -> Reply:
     """CreateBucket; its region is taken for ours, whatever is said."""
-    await request.body()
+    await whole_body(request, MOST_BYTES)
     await service.objects.create_bucket(bucket)
     return Reply(headers={"location": f"/{bucket}", "x-amz-request-id": request.id})
 
@@ -97,7 +98,7 @@ async def list_first(service: Service, request: Request, bucket: str, key: str) 
 
 async def delete_objects(service: Service, request: Request, bucket: str, key: str) -> Reply:
     """DeleteObjects."""
-    root = texts.read(await request.body(2 * 1024 * 1024))
+    root = texts.read(await whole_body(request, 2 * 1024 * 1024))
     keys = [one.findtext("Key") or "" for one in root.iter("Object")]
     if not keys or len(keys) > MOST_KEYS or not all(keys):
         raise RefusedError("MalformedXML", f"1 to {MOST_KEYS} keys must be named", value=len(keys))
@@ -113,7 +114,4 @@ def _known(service: Service, bucket: str) -> None:
 
 
 def _limit(request: Request) -> int:
-    told = request.one("max-keys", str(MOST_KEYS))
-    if not told.isdigit():
-        raise RefusedError("InvalidArgument", "max-keys must be a whole number", value=told[:80])
-    return min(int(told), MOST_KEYS)
+    return min(whole(request.one("max-keys", str(MOST_KEYS)), "max-keys", "InvalidArgument"), MOST_KEYS)

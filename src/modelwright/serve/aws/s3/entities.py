@@ -114,7 +114,7 @@ def condition_of(request: Request) -> Condition:
 
 def span_of(request: Request) -> Span | None:
     """The range that is asked for; None for all, and for what is no range, as HTTP wants it."""
-    form = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", "").strip())
+    form = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("range", "").strip())
     if form is None or form.groups() == ("", ""):
         return None
     first, last = (int(text) if text else None for text in form.groups())

@@ -1,9 +1,9 @@
 """Uploads in parts."""
 
 from modelwright.errors import ObjectError, RefusedError
-from modelwright.serve.aws.exchange import Reply, Request
+from modelwright.serve.aws.exchange import Reply, Request, whole
 from modelwright.serve.aws.s3 import texts
-from modelwright.serve.aws.s3.bodies import Body
+from modelwright.serve.aws.s3.bodies import Body, whole_body
 from modelwright.serve.aws.s3.entities import about_of, check_source, condition_of, source_of
 from modelwright.serve.objects import Span
 from modelwright.serve.service import Service
@@ -77,7 +77,7 @@ async def list_uploads(service: Service, request: Request, bucket: str, key: str
 async def complete(service: Service, request: Request, bucket: str, key: str) -> Reply:
     """CompleteMultipartUpload."""
     id = await _upload(service, request, bucket, key)
-    root = texts.read(await request.body(_MOST_XML))
+    root = texts.read(await whole_body(request, _MOST_XML))
     chosen = [
         (_number(one.findtext("PartNumber") or "", "PartNumber"), one.findtext("ETag") or "")
         for one in root.iter("Part")
@@ -110,15 +110,13 @@ async def _upload(service: Service, request: Request, bucket: str, key: str) -> 
 
 
 def _number(text: str, name: str) -> int:
-    if not text.isdigit() or len(text) > 9:
-        raise RefusedError("InvalidArgument", f"{name} must be a whole number", value=text[:80])
-    return int(text)
+    return whole(text, name, "InvalidArgument")
 
 
 def _span(text: str) -> Span | None:
     if not text:
         return None
     first, dash, last = text.removeprefix("bytes=").partition("-")
-    if not (text.startswith("bytes=") and dash and first.isdigit() and last.isdigit()):
+    if not (text.startswith("bytes=") and dash):
         raise RefusedError("InvalidArgument", "a source's range must read bytes=FIRST-LAST", value=text[:80])
-    return Span(int(first), int(last))
+    return Span(*(whole(one, "x-amz-copy-source-range", "InvalidArgument") for one in (first, last)))
