@@ -56,10 +56,33 @@ def word(column: str) -> str:
     return WORDS.get(column, column)
 
 
+def peers() -> str:
+    """How fast each is, and what it loses: two tables, and the versions."""
+    name = f"serve-peers-{DEVICE}.csv"
+    if not (RESULTS / name).is_file():
+        return "Not measured yet."
+    rows = read(name)
+    fast = [
+        (one["peer"], one["load"], one["requests"], one["per_s"], one["cpu_ms"]) for one in rows if not one["fault"]
+    ]
+    faults = [
+        (one["peer"], one["fault"], *(one[head] for head in ("lost", "twice", "refused", "again_s", "done_s")))
+        for one in rows
+        if one["fault"]
+    ]
+    heads = ("", "killed, amid 60 requests of 300 ms", "not done within a minute", "done twice", "errors at the callers",
+             word("again_s"), word("done_s"))  # fmt: skip
+    versions = "; ".join(dict.fromkeys(one["versions"] for one in rows))
+    commits = ", ".join(dict.fromkeys(one["commit"] for one in rows))
+    told = f"{versions}. [{name}](../benchmarks/results/{name}), commit {commits}."
+    speeds = table(("", "requests", "how many", "a second", "processor time, ms a request"), fast)
+    return f"{speeds}\n\n{table(heads, faults)}\n\n{told}"
+
+
 PARTS = {
     "run": lambda: told("run", turned=True),
     "service": lambda: told("service"),
-    "peers": lambda: told("peers"),
+    "peers": peers,
     "reality": lambda: told("replay-reality"),
     "replay": lambda: told("replay", ("way", "requests", "median_s", "slowest_s", "cpu_s", "lost", "waiting_s")),
     "state": lambda: told("state", ("database", "callers_are", "callers", "changes_per_s", "p50_ms", "p99_ms")),
