@@ -224,6 +224,11 @@ def test_metrics_that_are_put_are_got(server: Any) -> None:
     queries = [{"Id": name.lower(), "MetricStat": {**stat, "Stat": name}} for name in ("Average", "Sum", "SampleCount")]
     got = watch.get_metric_data(MetricDataQueries=queries, StartTime=now - 60, EndTime=now + 60)["MetricDataResults"]
     assert {one["Id"]: one["Values"] for one in got} == {"average": [2.0], "sum": [4.0], "samplecount": [2.0]}
+    pages = watch.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=queries, StartTime=now - 60, EndTime=now + 60, MaxDatapoints=2
+    )
+    found = [(one["Id"], value) for page in pages for one in page["MetricDataResults"] for value in one["Values"]]
+    assert found == [("average", 2.0), ("sum", 4.0), ("samplecount", 2.0)]
     points = watch.get_metric_statistics(
         Namespace="Own", MetricName="Speed", Dimensions=where, StartTime=now - 60, EndTime=now + 60, Period=60,
         Statistics=["Maximum", "Minimum"],

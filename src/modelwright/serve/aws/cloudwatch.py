@@ -37,6 +37,7 @@ from modelwright.serve.state import Unit, dimensions_of, listed, put, series
 MINUTE_S = 60
 _INVALID = "InvalidParameterValue"
 _MOST_POINTS = 100_800
+_DAY_S, _WEEK_S, _HOUR_S = 86_400, 604_800, 3600
 
 UNITS: Mapping[str, str] = {
     "RequestDownloadLatency": "Microseconds",
@@ -62,10 +63,23 @@ async def _get_data(service: Service, given: GetMetricData) -> dict[str, Any]:
     if not given.StartTime < given.EndTime:
         raise _invalid("EndTime must be after StartTime", [given.StartTime, given.EndTime])
     results = [await _result(service, query, given) for query in given.MetricDataQueries if query.ReturnData]
-    return {"MetricDataResults": results, "Messages": []}
+    points = [(number, at, value) for number, (_, rows) in enumerate(results) for at, value in rows]
+    shown, token = paged(points, min(given.MaxDatapoints, _MOST_POINTS), given.NextToken, "InvalidNextToken")
+    last = shown[-1][0] if token else len(results)
+    heads = [
+        head | {"Timestamps": [], "Values": [], "StatusCode": "Complete" if number < last else "PartialData"}
+        for number, (head, _) in enumerate(results)
+    ]
+    for number, at, value in shown:
+        heads[number]["Timestamps"].append(at)
+        heads[number]["Values"].append(value)
+    return told({"MetricDataResults": heads, "Messages": [], "NextToken": token})
 
 
-async def _result(service: Service, query: Query, given: GetMetricData) -> dict[str, Any]:
+async def _result(
+    service: Service, query: Query, given: GetMetricData
+) -> tuple[dict[str, Any], list[tuple[float, float]]]:
+    """What is told of a question in front of its values, and these with their times."""
     asked = query.MetricStat
     if asked is None:
         raise _invalid("a query must name a MetricStat: metric math is not served here", query.Expression)
@@ -77,14 +91,7 @@ async def _result(service: Service, query: Query, given: GetMetricData) -> dict[
     rows = [(one.at, _VALUES[asked.Stat](one)) for one in found]
     if given.ScanBy == "TimestampDescending":
         rows.reverse()
-    rows = rows[: given.MaxDatapoints]
-    return {
-        "Id": query.Id,
-        "Label": query.Label or asked.Metric.MetricName,
-        "Timestamps": [at for at, _ in rows],
-        "Values": [value for _, value in rows],
-        "StatusCode": "Complete",
-    }
+    return {"Id": query.Id, "Label": query.Label or asked.Metric.MetricName}, rows
 
 
 async def _get_statistics(service: Service, given: GetMetricStatistics) -> dict[str, Any]:
@@ -182,6 +189,11 @@ def _gathered(one: Datum) -> tuple[float, float, float, float]:
 async def _put_alarm(service: Service, given: PutMetricAlarm) -> dict[str, Any]:
     if given.ExtendedStatistic:
         raise _invalid("percentiles are not kept", given.ExtendedStatistic)
+    longest = _WEEK_S if given.Period >= _HOUR_S else _DAY_S
+    if given.Period * given.EvaluationPeriods > longest:
+        raise _invalid(f"all periods of an alarm must last at most {longest} seconds", given.EvaluationPeriods)
+    if (given.DatapointsToAlarm or 0) > given.EvaluationPeriods:
+        raise _invalid("DatapointsToAlarm must be at most EvaluationPeriods", given.DatapointsToAlarm)
     alarm = Alarm(
         given.AlarmName,
         given.MetricName,

@@ -9,6 +9,8 @@ from modelwright.records.autoscaling import AlarmState, Comparison, MissingData
 Kind = Literal["Average", "Minimum", "Maximum", "Sum", "SampleCount"]
 Word = Annotated[str, Meta(min_length=1, max_length=255)]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
+Time = Annotated[float, Meta(ge=0, le=32_503_680_000)]
+"""Seconds since 1970, up to the year 3000."""
 
 
 class Dimension(Struct):
@@ -49,8 +51,8 @@ class GetMetricData(Struct):
     """An input."""
 
     MetricDataQueries: Annotated[list[Query], Meta(min_length=1, max_length=500)]
-    StartTime: float
-    EndTime: float
+    StartTime: Time
+    EndTime: Time
     ScanBy: Literal["TimestampAscending", "TimestampDescending"] = "TimestampDescending"
     NextToken: str = ""
     MaxDatapoints: Annotated[int, Meta(ge=1)] = 100_800
@@ -61,8 +63,8 @@ class GetMetricStatistics(Struct):
 
     Namespace: Word
     MetricName: Word
-    StartTime: float
-    EndTime: float
+    StartTime: Time
+    EndTime: Time
     Period: Seconds
     Dimensions: list[Dimension] = []
     Statistics: list[Kind] = []
@@ -93,7 +95,7 @@ class Datum(Struct):
 
     MetricName: Word
     Dimensions: Annotated[list[Dimension], Meta(max_length=30)] = []
-    Timestamp: float | None = None
+    Timestamp: Time | None = None
     Value: float | None = None
     Values: Annotated[list[float], Meta(max_length=150)] = []
     Counts: list[float] = []
@@ -112,12 +114,12 @@ class PutMetricAlarm(Struct):
     """An input."""
 
     AlarmName: Word
-    EvaluationPeriods: Annotated[int, Meta(ge=1)]
+    EvaluationPeriods: Annotated[int, Meta(ge=1, le=10_080)]
     ComparisonOperator: Comparison
     MetricName: Word
     Namespace: Word
     Threshold: float
-    Period: Annotated[int, Meta(ge=1)]
+    Period: Annotated[int, Meta(ge=1, le=604_800)]
     Statistic: Kind = "Average"
     ExtendedStatistic: str = ""
     AlarmDescription: str = ""
