@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelwright.cli.serve_top import graph
-from modelwright.cli.serve_up import _SECRET
+from modelwright.cli.serve_up import _SECRET, _environment
 
 MODELWRIGHT = (sys.executable, "-m", "modelwright")
 MODEL = """
@@ -140,7 +140,12 @@ def test_what_is_wrong_is_told(up: Any, tmp_path: Path) -> None:
     assert ask(url, "status", AWS_ACCESS_KEY_ID="AKID", AWS_SECRET_ACCESS_KEY="secret") is not None
 
 
-def test_secrets_of_the_environment_are_not_handed_to_instances() -> None:
+def test_secrets_of_the_environment_are_not_handed_to_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setitem(os.environ, name, "x")
+    assert {"RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY"}.isdisjoint(_environment(ray=False))
+    assert {"RAY_AUTH_TOKEN", "RAY_AUTH_MODE"} <= _environment(ray=True).keys()
+    assert "AWS_SECRET_ACCESS_KEY" not in _environment(ray=True)
     for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "DB_PASSWORD", "API_KEY", "MODELWRIGHT_X"):
         assert _SECRET.search(name)
     for name in ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "HF_HOME", "CUDA_VISIBLE_DEVICES"):

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         store_settings=_store_settings() if arguments.store else {},
         bucket=arguments.bucket,
         most_instances=arguments.most_instances,
-        environment={name: value for name, value in os.environ.items() if not _SECRET.search(name)},
+        environment=_environment(ray=bool(arguments.ray)),
         allow_files=not keys,
         private=not keys or arguments.private,
     )
@@ -161,6 +161,12 @@ def _keys(path: Path | None) -> dict[str, str]:
     if not fine:
         raise SettingError('a file of keys must read {"ID": "secret", ...}', where=str(path))
     return dict(found)
+
+
+def _environment(*, ray: bool) -> dict[str, str]:
+    """What instances are given: no secrets, but for Ray's own where they stand for instances on its machines."""
+    own = os.environ.items()
+    return {name: value for name, value in own if not _SECRET.search(name) or (ray and name.startswith("RAY_"))}
 
 
 def _store_settings() -> dict[str, str]:
