@@ -1,9 +1,11 @@
 """With keys nobody gets in by a request that is signed for something else, in part, or not at all."""
 
+import asyncio
 import http.client
 import json
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -11,6 +13,10 @@ import pytest
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+from modelwright.errors import RefusedError
+from modelwright.serve.aws import Access
+from modelwright.serve.signing import Asked, Keys, sign
 
 KEYS = {"AKID": "a secret/with+signs"}
 FORM = "application/x-www-form-urlencoded"
@@ -163,3 +169,20 @@ def _asked(server: Any, method: str, path: str, body: bytes, headers: dict[str, 
         return answer.status
     finally:
         line.close()
+
+
+@pytest.mark.parametrize(("service", "let_in"), [("modelwright", True), ("s3", False), ("", False)])
+def test_the_console_is_asked_by_signatures_for_it_alone(service: str, let_in: bool) -> None:
+    headers = {"host": "h"}
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    if service:
+        asked = Asked("GET", "/-/api/status", [], headers)
+        headers |= sign(asked, b"", Keys("AKID", KEYS["AKID"]), ("us-east-1", service), now)
+    lines = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": "/-/api/status", "query_string": b"", "headers": lines}
+    asks = Access(KEYS).check_plain(scope, b"", now)
+    if let_in:
+        asyncio.run(asks)
+    else:
+        with pytest.raises(RefusedError, match="signed for the service modelwright"):
+            asyncio.run(asks)

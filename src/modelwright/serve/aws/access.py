@@ -14,6 +14,9 @@ from modelwright.errors import RefusedError
 from modelwright.serve.aws.exchange import Request
 from modelwright.serve.signing import STREAMED, UNSIGNED, Signed, claimed, verify
 
+OWN = "modelwright"
+"""The service that requests to other applications of a server are signed for."""
+
 _TARGETS = {
     "SageMaker.": "sagemaker",
     "AnyScaleFrontendService.": "application-autoscaling",
@@ -77,15 +80,17 @@ class Access:
     async def check_plain(self, scope: Scope, body: bytes, now: datetime) -> None:
         """Check the signature of a request to another application of the server, whose body was read.
 
+        It must be for the service `OWN`.
+
         Raises:
             RefusedError: 403.
         """
         request = Request(scope, _nothing, "")
         signed = claimed(request.asked)
-        if self.secrets and signed is not None:
+        if self.secrets and (signed is None or signed.service != OWN):
+            raise RefusedError("AccessDenied", f"a request must be signed for the service {OWN}", status=403)
+        if signed is not None and self.secrets:
             verify(request.asked, signed, hashlib.sha256(body).hexdigest(), self.secrets, now)
-        elif self.secrets:
-            raise RefusedError("AccessDenied", "a request must be signed", status=403)
 
 
 async def _nothing() -> Message:
