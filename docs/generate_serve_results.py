@@ -20,7 +20,9 @@ WORDS = {
     "median_s": "median, s", "slowest_s": "slowest, s", "waiting_s": "mean wait, s", "seconds": "s",
     "callers_are": "callers are", "changes_per_s": "changes a second", "p50_ms": "median, ms", "p99_ms": "99 %, ms",
     "per_s": "a second", "cpu_ms": "processor time, ms", "again_s": "runs again after, s",
-    "done_s": "all done after, s", "ratio": "plan over service",
+    "done_s": "all done after, s", "slower_than_5_s": "slower than 5 s",
+    "before_mb": "memory before, MB", "after_mb": "memory after, MB", "0xx": "connection closed",
+    "ratio": "plan over service",
 }  # fmt: skip
 """Columns of the files -> what they are."""
 
@@ -82,6 +84,7 @@ PARTS = {
     "run": lambda: told("run", turned=True),
     "service": lambda: told("service"),
     "peers": peers,
+    "fuzz": lambda: told("fuzz", turned=True),
     "reality": lambda: told("replay-reality"),
     "replay": lambda: told("replay", ("way", "requests", "median_s", "slowest_s", "cpu_s", "lost", "waiting_s")),
     "state": lambda: told("state", ("database", "callers_are", "callers", "changes_per_s", "p50_ms", "p99_ms")),
