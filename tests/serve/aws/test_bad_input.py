@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelwright.serve.aws import exchange
 from modelwright.serve.aws.autoscaling import OPERATIONS as SCALING
 from modelwright.serve.aws.cloudwatch import OPERATIONS as WATCHING
 from modelwright.serve.aws.sagemaker import OPERATIONS as MODELS
@@ -152,3 +153,19 @@ def test_bodies_that_are_too_long_are_refused_before_they_are_read(ask: Any) -> 
     assert ask("PUT", "/things/long", b"", long) == 400
     assert ask("POST", "/", b"", [*long, ("x-amz-target", "SageMaker.ListModels")]) == 413
     assert ask("POST", "/endpoints/none/async-invocations", b"x" * 200_000) in (400, 413)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    ["content-length: 1000\r\n\r\nfew", "transfer-encoding: chunked\r\n\r\n5\r\nfew"],
+    ids=["length", "chunks"],
+)
+def test_a_client_that_is_silent_amid_a_body_is_answered(
+    server: Any, ask: Any, framing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "SILENCE_S", 0.2)
+    parts = urlsplit(server.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as line:
+        line.sendall(f"PUT /things/silent HTTP/1.1\r\nhost: localhost\r\n{framing}".encode())
+        assert b"RequestTimeout" in line.recv(65536)
+    assert ask("HEAD", "/things/silent") == 404

@@ -1,5 +1,6 @@
 """One HTTP exchange as the protocols see it: what was asked, and what is answered."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ MOST_BYTES = 1024 * 1024
 
 _MOST_FIELDS = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+SILENCE_S = 60.0
+"""Between two pieces of a body, seconds; who stops amid one is answered then."""
 
 
 @final
@@ -97,6 +102,7 @@ class Request:
 
         Raises:
             ConnectionResetError: the client went away amid it.
+            RefusedError: the client stays silent amid it.
         """
         if self._body is not None:
             yield self._body
@@ -104,7 +110,12 @@ class Request:
         self._begun = True
         more = True
         while more:
-            message = await self._receive()
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    message = await self._receive()
+            except TimeoutError as failure:
+                rule = f"a client must not be silent for {SILENCE_S:g} seconds amid a body"
+                raise RefusedError("RequestTimeout", rule) from failure
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError("the client went away")
             more = message.get("more_body", False)
