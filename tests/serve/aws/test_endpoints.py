@@ -242,6 +242,13 @@ def test_metrics_that_are_put_are_got(server: Any) -> None:
     assert (alarm["AlarmName"], alarm["Threshold"]) == ("fast", 2.0)
     watch.set_alarm_state(AlarmName="fast", StateValue="ALARM", StateReason="by hand")
     assert watch.describe_alarms(StateValue="ALARM", AlarmNames=["fast"])["MetricAlarms"][0]["StateReason"] == "by hand"
+    action = "arn:aws:autoscaling:us-east-1:000000000000:scalingPolicy:x"
+    watch.put_metric_alarm(
+        AlarmName="fast", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold", MetricName="Speed",
+        Namespace="Own", Threshold=2.0, Period=60, Statistic="Average", ActionsEnabled=False, AlarmActions=[action],
+    )  # fmt: skip
+    [alarm] = watch.describe_alarms(AlarmNames=["fast"])["MetricAlarms"]
+    assert (alarm["ActionsEnabled"], alarm["AlarmActions"]) == (False, [action])
     watch.delete_alarms(AlarmNames=["fast"])
 
 

@@ -29,7 +29,7 @@ from modelwright.serve.aws.autoscaling_inputs import (
     Tracking,
 )
 from modelwright.serve.aws.exchange import Reply, Request
-from modelwright.serve.aws.operations import Operations, arn, perform, told
+from modelwright.serve.aws.operations import Operations, arn, converted, perform, told
 from modelwright.serve.aws.pages import paged
 from modelwright.serve.scalables import (
     ACTIVITIES,
@@ -112,7 +112,7 @@ async def _put_policy(service: Service, given: PutPolicy) -> dict[str, Any]:
 
 
 def _tracking(name: str, said: dict[str, Any]) -> TargetTracking:
-    given = _converted(said, Tracking)
+    given = converted(said, Tracking, "ValidationException")
     predefined, customized = given.PredefinedMetricSpecification, given.CustomizedMetricSpecification
     if (predefined is None) == (customized is None):
         raise _invalid("a target-tracking policy must name one metric, predefined or customized", said)
@@ -135,7 +135,7 @@ def _tracking(name: str, said: dict[str, Any]) -> TargetTracking:
 
 
 def _steps(name: str, said: dict[str, Any]) -> StepScaling:
-    given = _converted(said, Steps)
+    given = converted(said, Steps, "ValidationException")
     steps = tuple(
         StepAdjustment(one.ScalingAdjustment, one.MetricIntervalLowerBound, one.MetricIntervalUpperBound)
         for one in given.StepAdjustments
@@ -282,13 +282,6 @@ def _parts(resource: str) -> tuple[str, str]:
     if found is None:
         raise _invalid("a resource id must read endpoint/NAME/variant/NAME", resource)
     return found[1], found[2]
-
-
-def _converted(said: dict[str, Any], kind: type[Any]) -> Any:
-    try:
-        return msgspec.convert(said, kind)
-    except msgspec.ValidationError as failure:
-        raise _invalid(f"1 validation error detected: {failure}", said) from failure
 
 
 def _invalid(rule: str, value: object) -> RefusedError:

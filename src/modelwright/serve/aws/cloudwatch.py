@@ -206,7 +206,7 @@ async def _put_alarm(service: Service, given: PutMetricAlarm) -> dict[str, Any]:
         given.TreatMissingData,
     )
     where = {one.Name: one.Value for one in given.Dimensions}
-    actions = tuple(given.AlarmActions) if given.ActionsEnabled else ()
+    actions = tuple(given.AlarmActions)
     details = {
         "AlarmDescription": given.AlarmDescription,
         "ActionsEnabled": given.ActionsEnabled,

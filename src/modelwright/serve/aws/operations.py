@@ -54,6 +54,18 @@ def read(content: bytes, kind: type[T], invalid: str) -> T:
         raise RefusedError("SerializationException", f"a body must be JSON ({failure})") from failure
 
 
+def converted(said: Mapping[str, Any], kind: type[T], invalid: str) -> T:
+    """A part of an input that is kept as it was said, as a record.
+
+    Raises:
+        RefusedError: a member is missing, of another type or out of range.
+    """
+    try:
+        return msgspec.convert(said, kind)
+    except msgspec.ValidationError as failure:
+        raise RefusedError(invalid, f"1 validation error detected: {failure}", value=said) from failure
+
+
 def told(content: Mapping[str, Any]) -> dict[str, Any]:
     """An output without the members that have no value."""
     return {name: value for name, value in content.items() if value is not None and value != ""}

@@ -18,7 +18,7 @@ from modelwright.records import (
     VariantRecord,
 )
 from modelwright.serve.aws.exchange import Reply, Request
-from modelwright.serve.aws.operations import Operations, arn, perform, told
+from modelwright.serve.aws.operations import Operations, arn, converted, perform, told
 from modelwright.serve.aws.sagemaker_inputs import (
     AsyncInferenceConfig,
     CreateEndpoint,
@@ -109,7 +109,7 @@ async def _delete_model(service: Service, given: NamedModel) -> dict[str, Any]:
 
 
 async def _create_configuration(service: Service, given: CreateEndpointConfig) -> dict[str, Any]:
-    variants = [_converted(one, Variant) for one in given.ProductionVariants]
+    variants = [converted(one, Variant, "ValidationException") for one in given.ProductionVariants]
     records = tuple(
         VariantRecord(
             one.VariantName, one.ModelName, one.InitialInstanceCount, one.InitialVariantWeight, one.InstanceType, said
@@ -118,7 +118,10 @@ async def _create_configuration(service: Service, given: CreateEndpointConfig) -
     )
     settings = None
     if given.AsyncInferenceConfig is not None:
-        settings = _settings(_converted(given.AsyncInferenceConfig, AsyncInferenceConfig), given.AsyncInferenceConfig)
+        settings = _settings(
+            converted(given.AsyncInferenceConfig, AsyncInferenceConfig, "ValidationException"),
+            given.AsyncInferenceConfig,
+        )
     details = {"tags": msgspec.to_builtins(given.Tags)} if given.Tags else {}
     record = ConfigurationRecord(given.EndpointConfigName, records, settings, details=details)
     made = await service.ledger.do(create_configuration, record)
@@ -330,13 +333,6 @@ def _listing(given: Listed) -> Listing:
         created=(given.CreationTimeAfter, given.CreationTimeBefore),
         updated=(given.LastModifiedTimeAfter, given.LastModifiedTimeBefore),
     )
-
-
-def _converted(said: dict[str, Any], kind: type[Any]) -> Any:
-    try:
-        return msgspec.convert(said, kind)
-    except msgspec.ValidationError as failure:
-        raise _invalid(f"1 validation error detected: {failure}", said) from failure
 
 
 def _invalid(rule: str, value: object) -> RefusedError:

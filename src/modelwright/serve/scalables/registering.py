@@ -112,7 +112,7 @@ def policies_of(connection: Connection, resource: str) -> tuple[ScalingPolicy, .
         return tuple(one.policy for one in records)
     triggers: dict[str, list[AlarmRecord]] = {}
     for alarm in ALARMS.all(connection):
-        for action in alarm.actions:
+        for action in alarm.actions if alarm.details.get("ActionsEnabled", True) else ():
             triggers.setdefault(action, []).append(alarm)
     return tuple(
         replace(one.policy, alarms=tuple(alarm.alarm for alarm in triggers.get(one.arn, ())))
