@@ -133,6 +133,8 @@ def test_what_is_wrong_is_told(up: Any, tmp_path: Path) -> None:
     assert server.poll() is None
     assert "must be a known name" in ask(url, "invoke", "none", "-", code=2)
     assert "must be a folder or a model.tar.gz" in ask(url, "deploy", str(tmp_path / "none"), code=2)
+    bounds = ask(url, "deploy", str(tmp_path), "--name", "x", "--min", "3", "--max", "1", code=2)
+    assert "no more than --max" in bounds, "nothing is made before it is refused"
     assert "Start one with" in ask("http://127.0.0.1:1", "status", code=1)
     keys.chmod(0o600)
     _, url = up("--keys", str(keys), "--data", str(tmp_path / "keyed"))

@@ -73,6 +73,9 @@ def _wanted(arguments: argparse.Namespace) -> Deployment:
     if arguments.max is not None or arguments.min is not None:
         if arguments.max is None:
             raise SettingError("instances that follow the backlog must have a --max", where="--min")
+        if not 0 <= (arguments.min or 0) <= arguments.max or arguments.max < 1:
+            told = f"{arguments.min or 0} to {arguments.max}"
+            raise SettingError("--min must be 0 or more and no more than --max, which is 1 or more", value=told)
         scaled = Scaled(arguments.min or 0, arguments.max, arguments.target, arguments.cooldown)
     return Deployment(
         arguments.model,
