@@ -9,8 +9,10 @@ from modelwright.cli.cells import show_note, show_table
 from modelwright.cli.serve_site import add_site, client_of
 from modelwright.records import EndpointSnapshot
 from modelwright.report.markup import Data
+from modelwright.report.quantity import quantity
 
-HEADINGS = ("endpoint", "status", ">instances", ">queued", ">running", ">oldest", ">done", ">failed", ">per s")
+HEADINGS = ("endpoint", "status", ">instances", ">queued", ">running", ">oldest", ">done", ">failed", ">per s",
+            ">median", ">95 %")  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,4 +56,5 @@ def cells(one: EndpointSnapshot) -> tuple[str, ...]:
         str(one.ended.get("completed", 0)),
         str(lost),
         f"{one.per_s:.1f}",
+        *("" if took is None else quantity(took, "s") for took in (one.median_s, one.p95_s)),
     )

@@ -87,6 +87,7 @@ from modelwright.records.serving import (
     RequestState,
     Retry,
     Sample,
+    Spread,
     VariantRecord,
 )
 from modelwright.records.space import Choice, Point, Space, Value
@@ -202,6 +203,7 @@ __all__ = [
     "Sensitivity",
     "ServiceSnapshot",
     "Space",
+    "Spread",
     "Stage",
     "SubscriptionRecord",
     "Sweep",

@@ -338,12 +338,17 @@ class Delivery(msgspec.Struct, frozen=True):
     request: int | None = None
 
 
+Spread = dict[int, float]
+"""How many values are in each of the buckets that the service's state counts in."""
+
+
 class Sample(msgspec.Struct, frozen=True):
     """What a metric gathered in one period.
 
     Attributes:
         at: the period's beginning, wall clock, seconds since 1970 in UTC.
         count, total, least, most: number of values, their sum, the least and the greatest.
+        spread: of those that are known one by one, where it was asked for.
     """
 
     at: float
@@ -351,6 +356,7 @@ class Sample(msgspec.Struct, frozen=True):
     total: float
     least: float
     most: float
+    spread: Spread = {}
 
     @property
     def mean(self) -> float:

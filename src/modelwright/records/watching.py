@@ -50,6 +50,8 @@ class EndpointSnapshot(msgspec.Struct, frozen=True):
         oldest_s: age of the oldest one of these, seconds.
         ended: state -> requests that came to that end and are still remembered.
         per_s: requests that came to an end, a second, over the last ten.
+        median_s, p95_s: how long those that came to an end in the last minutes took, from acceptance, or in the model
+            where they are answered at once: median and 95th percentile, seconds; None where there are none.
     """
 
     name: str
@@ -63,6 +65,8 @@ class EndpointSnapshot(msgspec.Struct, frozen=True):
     oldest_s: float
     ended: dict[str, int]
     per_s: float
+    median_s: float | None = None
+    p95_s: float | None = None
 
 
 class ServiceSnapshot(msgspec.Struct, frozen=True):

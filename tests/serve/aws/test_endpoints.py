@@ -207,7 +207,13 @@ def test_what_is_wrong_is_told_with_awss_codes(server: Any) -> None:
         (lambda: sns.create_topic(Name="a b"), "InvalidParameter"),
         (lambda: watch.delete_alarms(AlarmNames=["none"]), "ResourceNotFound"),
         (lambda: watch.get_metric_statistics(Namespace="n", MetricName="m", StartTime=0, EndTime=60, Period=60,
-                                             ExtendedStatistics=["p99"]), "InvalidParameterValue"),
+                                             ExtendedStatistics=["p101"]), "InvalidParameterValue"),
+        (lambda: watch.get_metric_statistics(Namespace="n", MetricName="m", StartTime=0, EndTime=60, Period=60,
+                                             Statistics=["Sum"], ExtendedStatistics=["p99"]),
+         "InvalidParameterCombination"),
+        (lambda: watch.put_metric_data(Namespace="Modelwright/Serve", MetricData=[]), "InvalidParameterValue"),
+        (lambda: watch.put_metric_data(Namespace="n", MetricData=[{"MetricName": "m", "Values": [1], "Counts": [0]}]),
+         "InvalidParameterValue"),
     ):  # fmt: skip
         with pytest.raises(ClientError) as told:
             ask()
@@ -234,6 +240,19 @@ def test_metrics_that_are_put_are_got(server: Any) -> None:
         Statistics=["Maximum", "Minimum"],
     )["Datapoints"]  # fmt: skip
     assert [(one["Minimum"], one["Maximum"]) for one in points] == [(1.0, 3.0)]
+    data = [{"MetricName": "Size", "Timestamp": now, "Values": [1.0, 50.0, 100.0], "Counts": [98, 1, 1]},
+            {"MetricName": "Sums", "Timestamp": now,
+             "StatisticValues": {"SampleCount": 2, "Sum": 3, "Minimum": 1, "Maximum": 2}}]  # fmt: skip
+    watch.put_metric_data(Namespace="Own", MetricData=data)
+    span = {"StartTime": now - 60, "EndTime": now + 60}
+    [point] = watch.get_metric_statistics(
+        Namespace="Own", MetricName="Size", Period=60, ExtendedStatistics=["p50", "p99.5", "p100"], **span
+    )["Datapoints"]
+    assert point["ExtendedStatistics"] == {"p50": 1.0, "p99.5": pytest.approx(50.0, rel=0.01), "p100": 100.0}
+    for name, wanted in (("Size", [pytest.approx(50.0, rel=0.01)]), ("Sums", [])):
+        stat = {"Metric": {"Namespace": "Own", "MetricName": name}, "Period": 60, "Stat": "p99"}
+        [got] = watch.get_metric_data(MetricDataQueries=[{"Id": "x", "MetricStat": stat}], **span)["MetricDataResults"]
+        assert got["Values"] == wanted
     watch.put_metric_alarm(
         AlarmName="fast", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold", MetricName="Speed",
         Namespace="Own", Threshold=2.0, Period=60, Statistic="Average", Dimensions=where,

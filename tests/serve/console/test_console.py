@@ -116,12 +116,16 @@ def test_deployed_invoked_watched_and_changed(up: Up) -> None:
     [one] = client.status().endpoints
     assert (one.ended["completed"], one.ended["failed"]) == (2, 1)
     assert (one.variants[0].least, one.variants[0].most) == (0, 3)
+    assert one.median_s is not None
+    assert one.p95_s is not None
+    assert 0 < one.median_s <= one.p95_s < 60
     listed = client.told("/-/api/requests?state=failed")["requests"]
     assert [each["invocation"]["inference_id"] for each in listed] == ["bad/one ?"]
     points = until(lambda: client.told("/-/api/history/mirror"))
     assert sum(point[7] for point in points) <= 3
     text = client.ask("GET", "/-/metrics").decode()
     assert 'modelwright_invocations_processed_total{endpoint="mirror",variant="main"} 3' in text
+    assert 'modelwright_model_seconds_bucket{endpoint="mirror",variant="main",le="+Inf"} 3' in text
     deploy(client, wanted, said.append)  # the same again is no new model
     until(lambda: client.status().endpoints[0].status == "InService")
     assert len(client.operate("sagemaker", "ListModels", {})["Models"]) == 1

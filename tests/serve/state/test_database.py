@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from modelwright.clock import ManualClock
 from modelwright.errors import StoreError
 from modelwright.records import Invocation
-from modelwright.serve.state import State, accept, counts
+from modelwright.serve.state import AWS, State, accept, bucket_of, counts, measure, series
 from modelwright.serve.state.schema import METADATA, VERSION
 
 Address = str | Path
@@ -56,6 +56,25 @@ def test_a_newer_version_is_refused(new_database: Callable[[], Address], furnish
     with engine(address).begin() as connection:
         connection.execute(sa.text("UPDATE about SET version = version + 1"))
     refused(address, f"version must be {VERSION} or older, but got {VERSION + 1}. Install a newer Modelwright")
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(
+    new_database: Callable[[], Address], clock: ManualClock
+) -> None:
+    address, ago = new_database(), (0.0, 1e12)
+    state = State.open(address, clock)
+    state.submit(measure, "ModelLatency", "{}", 5.0).result()
+    state.submit(measure, "ModelLatency", "{}", 7.0).result()
+    state.close()
+    with engine(address).begin() as connection:
+        connection.execute(sa.text("ALTER TABLE metrics DROP COLUMN spread"))
+        connection.execute(sa.text("UPDATE about SET version = 1"))
+    for known in ({}, {bucket_of(3.0): 1.0}):
+        state = State.open(address, clock)
+        found = state.read(series, AWS, "ModelLatency", "{}", ago, spread=True)
+        assert [(one.count, one.spread) for one in found] == [(2.0 + len(known), known)]
+        state.submit(measure, "ModelLatency", "{}", 3.0).result()
+        state.close()
 
 
 def test_another_programs_database_is_refused_and_left_as_it_was(new_database: Callable[[], Address]) -> None:

@@ -7,6 +7,7 @@ from modelwright.errors import SettingError, UnknownNameError
 from modelwright.records import Answer, EndpointSettings, InstanceRecord, Invocation
 from modelwright.serve.state import (
     GAUGES,
+    Gathered,
     State,
     accept,
     add_instance,
@@ -65,7 +66,7 @@ def test_what_clients_put_is_kept_beside_under_its_own_names(state: State) -> No
     where = dimensions_of({"b": "2", "a": "1"})
     assert where == '{"a":"1","b":"2"}'
     for values in ((1.0, 5.0, 5.0, 5.0), (2.0, 5.0, 1.0, 4.0)):
-        state.submit(put, "Mine", "Depth", where, 6061.0, values).result()
+        state.submit(put, "Mine", "Depth", where, 6061.0, Gathered(*values, {})).result()
     (found,) = state.read(series, "Mine", "Depth", where, ALWAYS)
     assert (found.at, found.count, found.total, found.least, found.most) == (6060.0, 3.0, 10.0, 1.0, 5.0)
     assert state.read(listed, "Mine") == [("Mine", "Depth", {"a": "1", "b": "2"})]

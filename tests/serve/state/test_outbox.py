@@ -6,6 +6,7 @@ import pytest
 from modelwright.clock import ManualClock
 from modelwright.records import Answer, Delivery, EndpointSettings, Invocation, Notification, Retry
 from modelwright.serve.state import (
+    AWS,
     CONFIRMED,
     Kind,
     State,
@@ -15,6 +16,7 @@ from modelwright.serve.state import (
     complete,
     delivered,
     due,
+    endpoint_dimensions,
     fail,
     give_up,
     lose,
@@ -24,7 +26,6 @@ from modelwright.serve.state import (
     publish,
     redeliver,
     redrive,
-    totals,
 )
 
 URL = "http://127.0.0.1:9/hook"
@@ -148,8 +149,8 @@ def test_after_the_last_attempt_a_message_is_kept_with_the_reason_and_can_be_sen
         clock.advance(15.0)
     (kept,) = telling.read(messages, "undelivered")
     assert (kept.reason, kept.attempts, kept.request) == ("HTTP 503, time 3", 3, 1)
-    failures = [row for row in telling.read(totals) if row[1] == "NotificationFailures"]
-    assert [(row[2]["EndpointName"], row[4]) for row in failures] == [("telling", 1.0)]
+    failures = [one for one in telling.totals(AWS) if one.name == "NotificationFailures"]
+    assert [(one.dimensions, one.gathered.total) for one in failures] == [(endpoint_dimensions("telling"), 1.0)]
     assert telling.read(next_delivery_t) is None
     assert telling.submit(redeliver, kept.number).result()
     assert [one.attempt for one in ready(telling)] == [1]

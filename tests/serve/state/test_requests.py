@@ -7,6 +7,8 @@ from modelwright.clock import ManualClock
 from modelwright.errors import ConflictError, RecordError, UnknownNameError
 from modelwright.records import Answer, EndpointSettings, Invocation, Lease, RequestState, Retry
 from modelwright.serve.state import (
+    AWS,
+    OURS,
     State,
     accept,
     cancel,
@@ -20,7 +22,6 @@ from modelwright.serve.state import (
     renew,
     request,
     requests_named,
-    totals,
 )
 
 ANSWER = Answer(200, "application/json", 12, 0.01, 0.5, 0.02)
@@ -45,7 +46,7 @@ def standing(state: State, number: int) -> RequestState:
 
 
 def counted(state: State, name: str) -> float:
-    return sum(total for _, metric, _, _, total in state.read(totals) if metric == name)
+    return sum(one.gathered.total for one in state.totals(AWS, OURS) if one.name == name)
 
 
 def test_an_answer_ends_a_request_once_and_every_later_one_is_refused_and_marked(state: State) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from modelwright.records import EndpointSnapshot, InstanceSnapshot, ServiceSnapshot, VariantSnapshot
 from modelwright.records.watching import Point
+from modelwright.serve.state import AWS, Gathered, Total, endpoint_dimensions
 from modelwright.serve.watching import History, exposition
 
 numbers = st.integers(0, 50)
@@ -42,13 +43,15 @@ def snapshot(name: str) -> ServiceSnapshot:
 
 @given(st.text(min_size=1, max_size=12))
 def test_every_line_for_prometheus_is_one_that_it_reads_and_none_comes_twice(name: str) -> None:
-    where = {"EndpointName": name, "VariantName": "main"}
+    where = endpoint_dimensions(name, "main")
+    latency = Gathered.one(1e6)
+    latency.take(Gathered.one(2e6))
     totals = [
-        ("AWS/SageMaker", "InvocationsProcessed", where, 7.0, 7.0),
-        ("AWS/SageMaker", "ModelLatency", where, 2.0, 3e6),
-        ("AWS/SageMaker", "TimeInBacklog", where, 2.0, 500.0),
-        ("AWS/SageMaker", "Invocation4XXErrors", where, 7.0, 1.0),
-        ("Own", "Speed", {"Line": "x"}, 1.0, 1.0),
+        Total(AWS, "InvocationsProcessed", where, Gathered(7.0, 7.0, 1.0, 1.0, {})),
+        Total(AWS, "ModelLatency", where, latency),
+        Total(AWS, "TimeInBacklog", where, Gathered.one(500.0)),
+        Total(AWS, "Invocation4XXErrors", where, Gathered(7.0, 1.0, 0.0, 1.0, {})),
+        Total(AWS, "ApproximateBacklogSize", where, Gathered.one(4.0)),
     ]
     text = exposition(snapshot(name), totals)
     assert text.endswith("\n")
@@ -67,7 +70,11 @@ def test_every_line_for_prometheus_is_one_that_it_reads_and_none_comes_twice(nam
     assert by_name["modelwright_requests_queued"] == [3.0]
     assert by_name["modelwright_invocations_processed_total"] == [7.0]
     assert by_name["modelwright_model_seconds_sum"] == [3.0]
+    assert by_name["modelwright_model_seconds_bucket"] == sorted(by_name["modelwright_model_seconds_bucket"])
+    bounds = {key[1].rpartition('le="')[2]: value for key, value in samples.items() if "model_seconds_b" in key[0]}
+    assert [bounds[f'{bound}"}}'] for bound in ("0.5", "2.5", "+Inf")] == [0.0, 2.0, 2.0]
+    assert by_name["modelwright_model_seconds_count"] == [2.0]
     assert by_name["modelwright_time_in_backlog_seconds_sum"] == [0.5]
+    assert "modelwright_approximate_backlog_size_total" not in by_name
     assert by_name["modelwright_invocation_4_xx_errors_total"] == [1.0]
     assert sorted(by_name["modelwright_instances"]) == [0.0, 0.0, 1.0]
-    assert "speed" not in text.lower()

@@ -1,10 +1,11 @@
 """cloudwatch: metrics that were gathered and put, and alarms.
 
-Values are kept by the minute, as count, sum, least and greatest: percentiles and metric math are refused. A period that
-is no multiple of a minute is taken for the next one that is.
+Values are kept by the minute, as count, sum, least, greatest, and how they are spread, for percentiles. Metric math is
+refused. A period that is no multiple of a minute is taken for the next one that is.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,10 +33,11 @@ from modelwright.serve.aws.operations import Operations, arn, perform, told
 from modelwright.serve.aws.pages import paged
 from modelwright.serve.scalables import ALARMS, delete_alarms, note_states, put_alarm
 from modelwright.serve.service import Service
-from modelwright.serve.state import Unit, dimensions_of, listed, put, series
+from modelwright.serve.state import Gathered, Unit, bucket_of, dimensions_of, joined, listed, percentile, put, series
 
 MINUTE_S = 60
 _INVALID = "InvalidParameterValue"
+_OWN = ("AWS/", "Modelwright/")
 _MOST_POINTS = 100_800
 _DAY_S, _WEEK_S, _HOUR_S = 86_400, 604_800, 3600
 
@@ -83,38 +85,45 @@ async def _result(
     asked = query.MetricStat
     if asked is None:
         raise _invalid("a query must name a MetricStat: metric math is not served here", query.Expression)
-    if asked.Stat not in _VALUES:
-        raise _invalid(f"a statistic must be one of {', '.join(_VALUES)}: no others are kept", asked.Stat)
+    value = _statistic(asked.Stat)
     span = (given.StartTime, given.EndTime)
     where = (asked.Metric.Namespace, asked.Metric.MetricName, asked.Metric.Dimensions)
-    found = await _points(service, where, span, asked.Period)
-    rows = [(one.at, _VALUES[asked.Stat](one)) for one in found]
+    found = await _points(service, where, span, asked.Period, spread=asked.Stat not in _VALUES)
+    rows = [(one.at, told) for one in found if (told := value(one)) is not None]
     if given.ScanBy == "TimestampDescending":
         rows.reverse()
     return {"Id": query.Id, "Label": query.Label or asked.Metric.MetricName}, rows
 
 
 async def _get_statistics(service: Service, given: GetMetricStatistics) -> dict[str, Any]:
-    if given.ExtendedStatistics:
-        raise _invalid("percentiles are not kept", given.ExtendedStatistics)
-    if not given.Statistics:
-        raise RefusedError("MissingParameter", "one statistic or more must be asked for")
+    if bool(given.Statistics) == bool(given.ExtendedStatistics):
+        rule = "either Statistics or ExtendedStatistics must be asked for"
+        raise RefusedError("InvalidParameterCombination" if given.Statistics else "MissingParameter", rule)
+    percentiles = {name: _statistic(name) for name in given.ExtendedStatistics}
     if not given.StartTime < given.EndTime:
         raise _invalid("EndTime must be after StartTime", [given.StartTime, given.EndTime])
     if (given.EndTime - given.StartTime) / given.Period > 1440:
         rule = "at most 1440 data points can be asked for"
         raise RefusedError("InvalidParameterCombination", rule, way_out="Ask for a longer period.")
     where = (given.Namespace, given.MetricName, given.Dimensions)
-    found = await _points(service, where, (given.StartTime, given.EndTime), given.Period)
+    found = await _points(service, where, (given.StartTime, given.EndTime), given.Period, spread=bool(percentiles))
     unit = UNITS.get(given.MetricName, "Count") if given.Namespace == "AWS/SageMaker" else "None"
-    rows = [
-        {"Timestamp": one.at, "Unit": unit} | {name: _VALUES[name](one) for name in given.Statistics} for one in found
-    ]
+    rows: list[dict[str, Any]] = [{"Timestamp": one.at, "Unit": unit} for one in found]
+    for row, one in zip(rows, found, strict=True):
+        row |= {name: _VALUES[name](one) for name in given.Statistics}
+        told = {name: number for name, value in percentiles.items() if (number := value(one)) is not None}
+        row |= {"ExtendedStatistics": told} if told else {}
+    rows = [row for row in rows if len(row) > len(("Timestamp", "Unit"))]
     return {"Label": given.MetricName, "Datapoints": rows}
 
 
 async def _points(
-    service: Service, where: tuple[str, str, Sequence[Dimension]], span: tuple[float, float], period: int
+    service: Service,
+    where: tuple[str, str, Sequence[Dimension]],
+    span: tuple[float, float],
+    period: int,
+    *,
+    spread: bool,
 ) -> list[Sample]:
     """A metric's values by periods, oldest first."""
     namespace, name, dimensions = where
@@ -122,15 +131,10 @@ async def _points(
     begin = math.floor(span[0] / length) * length
     text = dimensions_of({one.Name: one.Value for one in dimensions})
     gathered: dict[float, Sample] = {}
-    for one in await service.ledger.read(series, namespace, name, text, (begin, span[1])):
+    for one in await service.ledger.read(series, namespace, name, text, (begin, span[1]), spread=spread):
         at = math.floor(one.at / length) * length
-        gathered[at] = _both(gathered[at], one) if at in gathered else msgspec.structs.replace(one, at=at)
+        gathered[at] = joined(gathered[at], one) if at in gathered else msgspec.structs.replace(one, at=at)
     return list(gathered.values())[:_MOST_POINTS]
-
-
-def _both(one: Sample, other: Sample) -> Sample:
-    least, most = min(one.least, other.least), max(one.most, other.most)
-    return Sample(one.at, one.count + other.count, one.total + other.total, least, most)
 
 
 _VALUES: Mapping[str, Callable[[Sample], float]] = {
@@ -140,6 +144,21 @@ _VALUES: Mapping[str, Callable[[Sample], float]] = {
     "Sum": lambda one: one.total,
     "SampleCount": lambda one: one.count,
 }
+_PERCENTILE = re.compile(r"p(100(\.0{1,10})?|\d{1,2}(\.\d{1,10})?)")
+
+
+def _statistic(name: str) -> Callable[[Sample], float | None]:
+    """What makes a period's statistic.
+
+    Raises:
+        RefusedError: it is not served.
+    """
+    if _PERCENTILE.fullmatch(name):
+        share = float(name[1:]) / 100.0
+        return lambda one: percentile(one, share)
+    if name not in _VALUES:
+        raise _invalid(f"a statistic must be one of {', '.join(_VALUES)}, or a percentile such as p99", name)
+    return _VALUES[name]
 
 
 async def _list(service: Service, given: ListMetrics) -> dict[str, Any]:
@@ -153,8 +172,8 @@ async def _list(service: Service, given: ListMetrics) -> dict[str, Any]:
 
 
 async def _put(service: Service, given: PutMetricData) -> dict[str, Any]:
-    if given.Namespace.startswith("AWS/"):
-        raise _invalid("a namespace must not begin with AWS/", given.Namespace)
+    if given.Namespace.startswith(_OWN):
+        raise _invalid(f"a namespace must not begin with {' or '.join(_OWN)}", given.Namespace)
     now = service.clock.now().timestamp()
     rows = [(_gathered(one), one) for one in given.MetricData]
 
@@ -167,28 +186,31 @@ async def _put(service: Service, given: PutMetricData) -> dict[str, Any]:
     return {}
 
 
-def _gathered(one: Datum) -> tuple[float, float, float, float]:
+def _gathered(one: Datum) -> Gathered:
     if one.StatisticValues is not None:
         said = one.StatisticValues
-        values = (said.SampleCount, said.Sum, said.Minimum, said.Maximum)
-    elif one.Values:
-        counts = one.Counts or [1.0] * len(one.Values)
-        if len(counts) != len(one.Values):
+        rows, spread = [(said.SampleCount, said.Sum, said.Minimum, said.Maximum)], False
+    elif one.Values or one.Value is not None:
+        values = one.Values or [one.Value or 0.0]
+        counts = one.Counts if one.Values and one.Counts else [1.0] * len(values)
+        if len(counts) != len(values):
             raise _invalid("there must be as many counts as values", one.MetricName)
-        total = sum(count * value for count, value in zip(counts, one.Values, strict=True))
-        values = (sum(counts), total, min(one.Values), max(one.Values))
-    elif one.Value is not None:
-        values = (1.0, one.Value, one.Value, one.Value)
+        if min(counts) <= 0:
+            raise _invalid("a count must be above zero", one.MetricName)
+        rows, spread = [(count, count * value, value, value) for value, count in zip(values, counts, strict=True)], True
     else:
         raise RefusedError("MissingParameter", "a datum must have a value", where=one.MetricName)
-    if not all(math.isfinite(value) for value in values):
+    if not all(math.isfinite(number) for row in rows for number in row):
         raise _invalid("a value must be a finite number", one.MetricName)
-    return values
+    found, *rest = (Gathered(*row, {bucket_of(row[2]): row[0]} if spread else {}) for row in rows)
+    for more in rest:
+        found.take(more)
+    return found
 
 
 async def _put_alarm(service: Service, given: PutMetricAlarm) -> dict[str, Any]:
     if given.ExtendedStatistic:
-        raise _invalid("percentiles are not kept", given.ExtendedStatistic)
+        raise _invalid("an alarm here must look at a plain statistic, no percentile", given.ExtendedStatistic)
     longest = _WEEK_S if given.Period >= _HOUR_S else _DAY_S
     if given.Period * given.EvaluationPeriods > longest:
         raise _invalid(f"all periods of an alarm must last at most {longest} seconds", given.EvaluationPeriods)

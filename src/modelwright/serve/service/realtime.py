@@ -14,7 +14,7 @@ from modelwright.serve.objects.objects import pieces
 from modelwright.serve.service.crew import Member
 from modelwright.serve.service.endpoints import Endpoints
 from modelwright.serve.service.stand import Stand
-from modelwright.serve.state import Unit, count, endpoint_dimensions
+from modelwright.serve.state import Unit, count, endpoint_dimensions, measure
 
 
 @final
@@ -179,13 +179,13 @@ def note_calls(unit: Unit, called: Sequence[Called]) -> None:
     for one in called:
         where = endpoint_dimensions(one.endpoint, one.variant)
         count(unit, "Invocations", where)
-        count(unit, "InvocationsPerInstance", where, 1.0 / one.instances)
+        measure(unit, "InvocationsPerInstance", where, 1.0 / one.instances)
         status = one.status or 500
-        count(unit, "Invocation4XXErrors", where, float(400 <= status < 500))
-        count(unit, "Invocation5XXErrors", where, float(status >= 500))
-        count(unit, "InvocationModelErrors", where, float(not 200 <= status < 300))
+        measure(unit, "Invocation4XXErrors", where, float(400 <= status < 500))
+        measure(unit, "Invocation5XXErrors", where, float(status >= 500))
+        measure(unit, "InvocationModelErrors", where, float(not 200 <= status < 300))
         if one.seconds is not None:
-            count(unit, "ModelLatency", where, one.seconds * 1e6)
+            measure(unit, "ModelLatency", where, one.seconds * 1e6)
 
 
 def _free(stand: Stand, variant: str) -> Member | None:

@@ -32,7 +32,17 @@ from modelwright.serve.state.endpoints import (
 from modelwright.serve.state.entities import Kind, Listing, Page
 from modelwright.serve.state.fates import after_error, after_loss, wait_s
 from modelwright.serve.state.leasing import claim, give_back, renew
-from modelwright.serve.state.metrics import count, dimensions_of, endpoint_dimensions, listed, put, series, totals
+from modelwright.serve.state.metrics import (
+    AWS,
+    OURS,
+    count,
+    dimensions_of,
+    endpoint_dimensions,
+    listed,
+    measure,
+    put,
+    series,
+)
 from modelwright.serve.state.outbox import (
     CONFIRMED,
     DELIVERY,
@@ -56,12 +66,15 @@ from modelwright.serve.state.queries import (
 from modelwright.serve.state.readings import GAUGES, reading, sample
 from modelwright.serve.state.retention import clean_up
 from modelwright.serve.state.servers import others as other_servers
+from modelwright.serve.state.spread import bucket_of, joined, middle_of, percentile
 from modelwright.serve.state.state import State
 from modelwright.serve.state.sweeping import Swept, cancel, cancel_queued, redrive, sweep, take_over
+from modelwright.serve.state.tally import Gathered, Total
 from modelwright.serve.state.timeline import Moment, Timeline
 from modelwright.serve.state.unit import Unit
 
 __all__ = [
+    "AWS",
     "CONFIGURATIONS",
     "CONFIRMED",
     "DELIVERY",
@@ -69,6 +82,8 @@ __all__ = [
     "GAUGES",
     "INSTANCES",
     "MODELS",
+    "OURS",
+    "Gathered",
     "Kind",
     "Listing",
     "Message",
@@ -78,11 +93,13 @@ __all__ = [
     "State",
     "Swept",
     "Timeline",
+    "Total",
     "Unit",
     "accept",
     "add_instance",
     "after_error",
     "after_loss",
+    "bucket_of",
     "cancel",
     "cancel_queued",
     "claim",
@@ -102,12 +119,16 @@ __all__ = [
     "give_back",
     "give_up",
     "instances_of",
+    "joined",
     "listed",
     "lose",
+    "measure",
     "messages",
+    "middle_of",
     "next_delivery_t",
     "not_delivered",
     "other_servers",
+    "percentile",
     "publish",
     "put",
     "reading",
@@ -125,7 +146,6 @@ __all__ = [
     "set_variants",
     "sweep",
     "take_over",
-    "totals",
     "update_endpoint",
     "wait_s",
 ]

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event, exc
 from modelwright.errors import StoreError
 from modelwright.serve.state.lessons import RESTORE, lesson
 from modelwright.serve.state.presence import AdvisoryLock, FileLock, Presence
-from modelwright.serve.state.schema import ABOUT, APPLICATION, METADATA, VERSION
+from modelwright.serve.state.schema import ABOUT, APPLICATION, METADATA, METRICS, VERSION
 
 _READERS = 8
 """Connections that are kept open for readers; more are opened as they are needed."""
@@ -129,7 +129,7 @@ def _postgresql(address: str) -> Database:
 
 
 def _check(connection: Connection, where: str) -> None:
-    """Make the tables in an empty database; refuse one that is damaged, of another program, or newer.
+    """Make the tables in an empty database, bring older ones up to date, refuse what is damaged, newer or not ours.
 
     Raises:
         StoreError: so it is.
@@ -153,6 +153,10 @@ def _check(connection: Connection, where: str) -> None:
         raise StoreError(
             "the database must be the service's own, and is another program's", where=where, way_out=way_out
         )
-    if versions[0] > VERSION:
+    if versions[0] == 1:  # values had no spread then
+        blob = "BLOB" if sqlite else "BYTEA"
+        connection.exec_driver_sql(f"ALTER TABLE {METRICS.name} ADD COLUMN spread {blob} NOT NULL DEFAULT ''")
+        connection.execute(ABOUT.update().values(version=VERSION))
+    elif versions[0] > VERSION:
         rule = f"the database's version must be {VERSION} or older"
         raise StoreError(rule, where=where, value=versions[0], way_out="Install a newer Modelwright.")

@@ -7,7 +7,7 @@ from sqlalchemy import Row, bindparam, select, update
 from modelwright.records import Answer, Notification, RequestState, Retry, to_json
 from modelwright.serve.state import outbox
 from modelwright.serve.state.fates import after_error, after_interruption, after_loss, wait_s
-from modelwright.serve.state.metrics import OURS, count, endpoint_dimensions
+from modelwright.serve.state.metrics import OURS, count, endpoint_dimensions, measure
 from modelwright.serve.state.rows import clean, endpoint_of, request_of, settings_of
 from modelwright.serve.state.schema import REQUESTS, in_state
 from modelwright.serve.state.unit import Unit
@@ -207,10 +207,10 @@ def _count_attempt(unit: Unit, row: Row[Any], answer: Answer | None, failed: Ste
     }
     for name, seconds in steps.items():
         if seconds is not None:
-            count(unit, name, where, seconds * 1e6)
+            measure(unit, name, where, seconds * 1e6)
     if answer.status is not None:
-        count(unit, "Invocation4XXErrors", where, float(400 <= answer.status < 500))
-        count(unit, "Invocation5XXErrors", where, float(answer.status >= 500))
+        measure(unit, "Invocation4XXErrors", where, float(400 <= answer.status < 500))
+        measure(unit, "Invocation5XXErrors", where, float(answer.status >= 500))
 
 
 def _count_end(unit: Unit, row: Row[Any], state: RequestState, variant: str, waited_s: float) -> None:
@@ -222,8 +222,8 @@ def _count_end(unit: Unit, row: Row[Any], state: RequestState, variant: str, wai
         count(unit, "CancelledRequests", where, namespace=OURS)
     else:
         count(unit, "InvocationsProcessed", where)
-        count(unit, "TimeInBacklog", where, waited_s * 1e3)
-        count(unit, "TotalProcessingTime", where, (unit.t - row.accepted_t) * 1e3)
+        measure(unit, "TimeInBacklog", where, waited_s * 1e3)
+        measure(unit, "TotalProcessingTime", where, (unit.t - row.accepted_t) * 1e3)
     if state in ("failed", "dead"):
         count(unit, "InvocationFailures", where)
     if state == "dead":

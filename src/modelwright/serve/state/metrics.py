@@ -12,9 +12,11 @@ import msgspec
 from sqlalchemy import Connection, Executable, case, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from modelwright.records import Sample
+from modelwright.records import Sample, Spread
 from modelwright.serve.state.schema import METRICS
-from modelwright.serve.state.unit import Gathered, Tally, Unit
+from modelwright.serve.state.spread import add, packed, unpacked
+from modelwright.serve.state.tally import Counted, Gathered
+from modelwright.serve.state.unit import Unit
 
 AWS = "AWS/SageMaker"
 OURS = "Modelwright/Serve"
@@ -24,17 +26,21 @@ PERIOD_S = 60.0
 _ROWS = METRICS.c
 
 
-def count(unit: Unit, name: str, dimensions: str, value: float = 1.0, namespace: str = AWS) -> None:
-    """Take one value into the present minute.
+def count(unit: Unit, name: str, dimensions: str, namespace: str = AWS) -> None:
+    """Take an event into the present minute; its value is 1.
 
     Args:
         unit: of work, with which it is written.
         name: of the metric.
         dimensions: as `dimensions_of` writes them.
-        value: in the metric's own unit.
         namespace: that the name stands in.
     """
-    unit.tally.add((namespace, name, dimensions, _minute(unit.at)), (1.0, value, value, value))
+    unit.tally.add((namespace, name, dimensions, _minute(unit.at)), Gathered.event())
+
+
+def measure(unit: Unit, name: str, dimensions: str, value: float) -> None:
+    """Take a value, which is finite and in the metric's own unit, into the present minute of one of AWS's metrics."""
+    unit.tally.add((AWS, name, dimensions, _minute(unit.at)), Gathered.one(value))
 
 
 def put(unit: Unit, namespace: str, name: str, dimensions: str, at: float, values: Gathered) -> None:
@@ -53,19 +59,40 @@ def dimensions_of(dimensions: Mapping[str, str]) -> str:
     return json.dumps(dimensions, sort_keys=True, separators=(",", ":"))
 
 
-def write(unit: Unit, tally: Tally) -> None:
-    """Write counts down. Each server adds to rows of its own, so that none waits for another."""
+def write(unit: Unit, counted: Counted) -> None:
+    """Write the unit's counts down. Each server adds to rows of its own, so that none waits for another.
+
+    Args:
+        unit: with all counts of a commit.
+        counted: by this server before.
+    """
     rows = [
-        {"namespace": namespace, "name": name, "dimensions": dimensions, "at": at, "server": unit.server}
-        | dict(zip(("count", "total", "least", "most"), gathered, strict=True))
-        for (namespace, name, dimensions, at), gathered in tally.gathered.items()
+        {
+            "namespace": key[0],
+            "name": key[1],
+            "dimensions": key[2],
+            "at": key[3],
+            "server": unit.server,
+            "count": values.count,
+            "total": values.total,
+            "least": values.least,
+            "most": values.most,
+            "spread": packed(counted.spread(key, values.spread)),
+        }
+        for key, values in unit.tally.gathered.items()
     ]
     if rows:
         unit.connection.execute(_adding(unit.connection.dialect.name), rows)
 
 
 def series(
-    connection: Connection, namespace: str, name: str, dimensions: str, span: tuple[float, float]
+    connection: Connection,
+    namespace: str,
+    name: str,
+    dimensions: str,
+    span: tuple[float, float],
+    *,
+    spread: bool = False,
 ) -> list[Sample]:
     """A metric's minutes, oldest first; a minute without values has none.
 
@@ -75,11 +102,19 @@ def series(
         name: of the metric.
         dimensions: of the metric, as `dimensions_of` writes them.
         span: from and before when, wall clock, seconds since 1970 in UTC.
+        spread: whether the samples shall have theirs.
     """
     which = (_ROWS.namespace == namespace, _ROWS.name == name, _ROWS.dimensions == dimensions)
     sums = (func.sum(_ROWS["count"]), func.sum(_ROWS.total), func.min(_ROWS.least), func.max(_ROWS.most))
-    ask = select(_ROWS.at, *sums).where(*which, _ROWS.at >= span[0], _ROWS.at < span[1])
-    return [Sample(*row) for row in connection.execute(ask.group_by(_ROWS.at).order_by(_ROWS.at))]
+    within = (*which, _ROWS.at >= span[0], _ROWS.at < span[1])
+    ask = select(_ROWS.at, *sums).where(*within).group_by(_ROWS.at).order_by(_ROWS.at)
+    found = [Sample(*row) for row in connection.execute(ask)]
+    if spread and found:
+        spreads: dict[float, Spread] = {one.at: {} for one in found}
+        for at, data in connection.execute(select(_ROWS.at, _ROWS.spread).where(*within)):
+            add(spreads[at], unpacked(data))
+        found = [msgspec.structs.replace(one, spread=spreads[one.at]) for one in found]
+    return found
 
 
 def listed(connection: Connection, namespace: str = "", name: str = "") -> list[tuple[str, str, dict[str, str]]]:
@@ -89,16 +124,6 @@ def listed(connection: Connection, namespace: str = "", name: str = "") -> list[
     ask = ask.where(_ROWS.name == name) if name else ask
     rows = connection.execute(ask.order_by(_ROWS.namespace, _ROWS.name, _ROWS.dimensions))
     return [(space, metric, msgspec.json.decode(text, type=dict[str, str])) for space, metric, text in rows]
-
-
-def totals(connection: Connection) -> list[tuple[str, str, dict[str, str], float, float]]:
-    """All that is still remembered of each metric: namespace, name, dimensions, number of values and their sum."""
-    keys = (_ROWS.namespace, _ROWS.name, _ROWS.dimensions)
-    ask = select(*keys, func.sum(_ROWS["count"]), func.sum(_ROWS.total)).group_by(*keys).order_by(*keys)
-    decoded = (
-        (*row[:2], msgspec.json.decode(row[2], type=dict[str, str]), *row[3:]) for row in connection.execute(ask)
-    )
-    return [(space, metric, dimensions, values, total) for space, metric, dimensions, values, total in decoded]
 
 
 def _minute(at: float) -> float:
@@ -115,5 +140,6 @@ def _adding(dialect: str) -> Executable:
         "total": _ROWS.total + new.total,
         "least": case((new.least < _ROWS.least, new.least), else_=_ROWS.least),
         "most": case((new.most > _ROWS.most, new.most), else_=_ROWS.most),
+        "spread": new.spread,  # of this server's values in this minute, all of them
     }
     return insert.on_conflict_do_update(index_elements=list(METRICS.primary_key), set_=both)

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from modelwright.records.autoscaling import Reading
 from modelwright.serve.state.endpoints import ENDPOINTS, instances_of
-from modelwright.serve.state.metrics import AWS, PERIOD_S, count, endpoint_dimensions
+from modelwright.serve.state.metrics import AWS, PERIOD_S, endpoint_dimensions, measure
 from modelwright.serve.state.schema import METRICS, REQUESTS, in_state
 from modelwright.serve.state.timeline import Moment
 from modelwright.serve.state.unit import Unit
@@ -68,7 +68,7 @@ def sample(unit: Unit) -> None:
             for name in GAUGES:
                 value = read.metric(name)
                 if value is not None:
-                    count(unit, name, endpoint_dimensions(endpoint.name), value)
+                    measure(unit, name, endpoint_dimensions(endpoint.name), value)
 
 
 def _last_minute(connection: Connection, moment: Moment, dimensions: str) -> dict[str, float]:

@@ -5,13 +5,24 @@ are told (`..._at`) are the wall clock's, seconds since 1970 in UTC.
 """
 
 import sqlalchemy as sa
-from sqlalchemy import Column, Double, Index, Integer, PrimaryKeyConstraint, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 APPLICATION = "modelwright-serve"
 """Stands in the table `about`: it tells this database from those of other programs."""
 
-VERSION = 1
-"""Of the schema. A program opens its own version and refuses a newer one."""
+VERSION = 2
+"""Of the schema. A program brings an older one up to its own, and refuses a newer one."""
 
 METADATA = sa.MetaData()
 
@@ -140,8 +151,12 @@ METRICS = Table(
     Column("total", Double, nullable=False),
     Column("least", Double, nullable=False),
     Column("most", Double, nullable=False),
+    Column("spread", LargeBinary, nullable=False, server_default=""),
     PrimaryKeyConstraint("namespace", "name", "dimensions", "at", "server"),
 )
-"""What each metric gathered in each minute. Every server has rows of its own, so that none waits for another."""
+"""What each metric gathered in each minute, and how its values are spread (see `spread`).
+
+Every server has rows of its own, so that none waits for another.
+"""
 
 Index("metrics_kept", METRICS.c.at)

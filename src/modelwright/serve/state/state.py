@@ -15,6 +15,7 @@ from modelwright.serve.state import metrics, servers
 from modelwright.serve.state.database import Database
 from modelwright.serve.state.lessons import lesson
 from modelwright.serve.state.sweeping import Swept, sweep, take_over
+from modelwright.serve.state.tally import Counted, Total
 from modelwright.serve.state.timeline import Moment, Timeline
 from modelwright.serve.state.unit import Unit
 from modelwright.serve.state.writer import Writer
@@ -44,6 +45,7 @@ class State:
         self._database = database
         self._random = Random(seed)
         self._touched = float("-inf")
+        self._counted = Counted()
         with self._lessons(), database.writing.begin() as connection:
             self._timeline = Timeline.after(servers.last_moment(connection), clock)
             self.server = servers.register(connection, self._timeline.now())
@@ -85,6 +87,10 @@ class State:
     def now(self) -> Moment:
         """The present moment."""
         return self._timeline.now()
+
+    def totals(self, *namespaces: str) -> list[Total]:
+        """All that this run of the server has counted in these namespaces."""
+        return self._counted.totals(namespaces)
 
     def submit(self, change: Callable[Concatenate[Unit, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have a change made, such as `submit(complete, number, token, answer)`; its result is on the disk.
@@ -154,12 +160,13 @@ class State:
     def _unit(self, connection: Connection) -> Unit:
         return Unit(connection, self._timeline.now(), self.server, self._random)
 
-    def _settle(self, unit: Unit) -> None:
+    def _settle(self, unit: Unit) -> Callable[[], None]:
         """Write down what belongs to every commit: what was counted, and now and then the time."""
-        metrics.write(unit, unit.tally)
+        metrics.write(unit, self._counted)
         if unit.t >= self._touched + _TOUCH_S:
             servers.touch(unit)
             self._touched = unit.t
+        return lambda: self._counted.keep(unit.tally, unit.at)
 
     @contextlib.contextmanager
     def _lessons(self) -> Iterator[None]:

@@ -7,35 +7,10 @@ from typing import Any, TypeVar, final
 
 from sqlalchemy import Connection
 
+from modelwright.serve.state.tally import Tally
 from modelwright.serve.state.timeline import Moment
 
 T = TypeVar("T")
-
-Key = tuple[str, str, str, float]
-"""Of a metric's minute: namespace, name, dimensions as JSON, the minute's beginning on the wall clock."""
-
-Gathered = tuple[float, float, float, float]
-"""Number of values, their sum, the least and the greatest."""
-
-
-@final
-class Tally:
-    """Counts that become durable together with what they count."""
-
-    def __init__(self) -> None:
-        self.gathered: dict[Key, Gathered] = {}
-
-    def add(self, key: Key, values: Gathered) -> None:
-        """Take values into a metric's minute."""
-        count, total, least, most = values
-        if there := self.gathered.get(key):
-            values = (there[0] + count, there[1] + total, min(there[2], least), max(there[3], most))
-        self.gathered[key] = values
-
-    def merge(self, other: "Tally") -> None:
-        """Take all that another one has gathered."""
-        for key, values in other.gathered.items():
-            self.add(key, values)
 
 
 @final

@@ -39,7 +39,8 @@ class Writer:
         engine: of the one connection that changes the database.
         where: the database's file or address, for messages.
         unit: makes what a change is given, of the connection.
-        settle: is called before each commit with a unit that holds all its counts, to write what belongs to it.
+        settle: is called before each commit with a unit that holds all its counts, to write what belongs to it; what it
+            returns is called once that is on the disk.
         limit: changes that may wait; more than those are held back, or refused.
         batch: changes to one commit at most.
     """
@@ -49,7 +50,7 @@ class Writer:
         engine: Engine,
         where: str,
         unit: Callable[[Connection], Unit],
-        settle: Callable[[Unit], None],
+        settle: Callable[[Unit], Callable[[], None]],
         limit: int = 4096,
         batch: int = 512,
     ) -> None:
@@ -172,8 +173,9 @@ class Writer:
                     whole.memo.clear()
                     results.append((waiting, None, self._told(failure)))
                 driver.execute("RELEASE SAVEPOINT change")
-            self._settle(whole)
+            settled = self._settle(whole)
             driver.close()
+        settled()
         return results
 
     def _told(self, failure: Exception) -> Exception:

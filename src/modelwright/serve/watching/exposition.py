@@ -1,14 +1,17 @@
 """A snapshot in Prometheus' text format 0.0.4 (prometheus.io, "Exposition formats")."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from modelwright.records import ServiceSnapshot
+from modelwright.serve.state import Gathered, Total, middle_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Totals = Sequence[tuple[str, str, Mapping[str, str], float, float]]
-"""Of each metric: namespace, name, dimensions, number of values and their sum."""
+_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+"""Of the histograms' buckets, seconds. A value within 1 % of one may be counted on its other side."""
 
 _TIMES = {
     "RequestDownloadLatency": 1e-6,
@@ -24,36 +27,39 @@ _GAUGES = ("ApproximateBacklogSize", "ApproximateBacklogSizePerInstance", "Appro
 Row = tuple[Mapping[str, str], float]
 
 
-def exposition(snapshot: ServiceSnapshot, totals: Totals) -> str:
+def exposition(snapshot: ServiceSnapshot, totals: Sequence[Total]) -> str:
     """The text.
 
     Args:
         snapshot: of the service.
-        totals: of what is counted; a counter falls when old minutes are forgotten, which Prometheus takes for a
-            restart.
+        totals: of what is counted since the server began, as Prometheus expects of a counter.
     """
     lines: list[str] = []
     for name, help, rows in _gauges(snapshot):
         lines += _family(f"modelwright_{name}", "gauge", help, rows)
-    for namespace, metric in sorted({(one[0], one[1]) for one in totals}):
-        if namespace not in ("AWS/SageMaker", "Modelwright/Serve") or metric in _GAUGES:
-            continue
-        found = [
-            (dimensions, count, total)
-            for space, name, dimensions, count, total in totals
-            if (space, name) == (namespace, metric)
-        ]
+    for metric in sorted({one.name for one in totals} - set(_GAUGES)):
+        found = [(_named(one.dimensions), one.gathered) for one in totals if one.name == metric]
         name = f"modelwright_{_snake(metric)}"
         if metric in _TIMES:
             name = f"{name.removesuffix('_latency').removesuffix('_time')}_seconds"
-            lines += [f"# HELP {name} {metric} of requests.", f"# TYPE {name} summary"]
-            for dimensions, count, total in found:
-                labels = _labels(_named(dimensions))
-                lines += [f"{name}_sum{labels} {total * _TIMES[metric]:.9g}", f"{name}_count{labels} {count:.15g}"]
+            lines += [f"# HELP {name} {metric} of requests.", f"# TYPE {name} histogram"]
+            for labels, values in found:
+                lines += _histogram(name, labels, values, _TIMES[metric])
         else:
-            rows = [(_named(dimensions), total) for dimensions, _, total in found]
+            rows = [(labels, values.total) for labels, values in found]
             lines += _family(f"{name}_total", "counter", f"{metric}.", rows)
     return "\n".join(lines) + "\n"
+
+
+def _histogram(name: str, labels: Mapping[str, str], values: Gathered, unit: float) -> Iterator[str]:
+    """Of times, which are all known one by one; a unit is so many seconds."""
+    spread = sorted((middle_of(bucket) * unit, count) for bucket, count in values.spread.items())
+    for bound in _BOUNDS_S:
+        below = sum(count for middle, count in spread if middle <= bound)
+        yield f"{name}_bucket{_labels({**labels, 'le': f'{bound:g}'})} {below:.15g}"
+    yield f"{name}_bucket{_labels({**labels, 'le': '+Inf'})} {values.count:.15g}"
+    yield f"{name}_sum{_labels(labels)} {values.total * unit:.9g}"
+    yield f"{name}_count{_labels(labels)} {values.count:.15g}"
 
 
 def _gauges(snapshot: ServiceSnapshot) -> Iterable[tuple[str, str, list[Row]]]:
@@ -89,9 +95,10 @@ def _family(name: str, kind: str, help: str, rows: Iterable[Row]) -> list[str]:
     return [f"# HELP {name} {help}", f"# TYPE {name} {kind}", *found] if found else []
 
 
-def _named(dimensions: Mapping[str, str]) -> dict[str, str]:
+def _named(dimensions: str) -> dict[str, str]:
     short = {"EndpointName": "endpoint", "VariantName": "variant"}
-    return {short.get(key, re.sub(r"\W", "_", key)): value for key, value in dimensions.items()}
+    said = msgspec.json.decode(dimensions, type=dict[str, str])
+    return {short[key]: value for key, value in said.items()}
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import final
@@ -21,15 +22,28 @@ from modelwright.records.autoscaling import Reading
 from modelwright.records.watching import Point
 from modelwright.serve.scalables import TARGETS, resource_of
 from modelwright.serve.service import Service
-from modelwright.serve.state import ENDPOINTS, counts, endpoint_dimensions, messages, reading, series
+from modelwright.serve.state import (
+    AWS,
+    ENDPOINTS,
+    OURS,
+    counts,
+    endpoint_dimensions,
+    joined,
+    messages,
+    percentile,
+    reading,
+    series,
+)
 from modelwright.serve.watching.history import FINE_S, History
 
 _ENDS = (
-    ("AWS/SageMaker", "InvocationsProcessed"),
-    ("AWS/SageMaker", "ExpiredRequests"),
-    ("Modelwright/Serve", "CancelledRequests"),
+    (AWS, "InvocationsProcessed"),
+    (AWS, "ExpiredRequests"),
+    (OURS, "CancelledRequests"),
 )
 _MINUTE_S = 60.0
+_TIMES_S = 300.0
+"""Of how long before the present minute the times of requests are told, seconds."""
 _UNDELIVERED = 1000
 
 
@@ -134,7 +148,21 @@ class Watch:
             oldest_s=read.oldest_age_s,
             ended={state: number for state, number in ends.items() if state not in ("queued", "running")},
             per_s=history.per_s() if history else 0.0,
+            **self._times(connection, record),
         )
+
+    def _times(self, connection: Connection, record: EndpointRecord) -> dict[str, float | None]:
+        """How long requests took in the last minutes."""
+        name, unit = ("ModelLatency", 1e-6) if record.settings is None else ("TotalProcessingTime", 1e-3)
+        now = self._service.state.now().at
+        span = (now // _MINUTE_S * _MINUTE_S - _TIMES_S, now + 1.0)
+        wheres = [endpoint_dimensions(record.name, one.name) for one in record.variants]
+        found = [one for where in wheres for one in series(connection, AWS, name, where, span, spread=True)]
+        if not found:
+            return {}
+        whole = functools.reduce(joined, found)
+        told = {"median_s": percentile(whole, 0.5), "p95_s": percentile(whole, 0.95)}
+        return {key: None if value is None else value * unit for key, value in told.items()}
 
     def _seen(self, connection: Connection) -> list[tuple[EndpointRecord, Reading, dict[float, float]]]:
         """Each endpoint with what is read of it, and the ends of its last minutes: minute -> number."""

@@ -46,6 +46,7 @@ function button(label, act, className = "") {
 }
 
 const number = (value) => ({ number: Number(value).toLocaleString("en", { maximumFractionDigits: 1 }) });
+const took = (s) => (s === null ? "" : s < 1 ? `${Math.round(s * 1000)} ms` : s < 120 ? `${s.toFixed(1)} s` : `${Math.round(s / 60)} min`);
 const clock = (at) => new Date(at * 1000).toLocaleTimeString();
 
 function showEndpoints(status) {
@@ -62,6 +63,7 @@ function showEndpoints(status) {
       { number: ready === wanted ? ready : `${ready} of ${wanted}` },
       number(it.queued), number(it.running), { number: it.queued + it.running ? `${Math.round(it.oldest_s)} s` : "" },
       number(it.ended.completed || 0), number(failed), number(it.per_s),
+      { number: took(it.median_s) }, { number: took(it.p95_s) },
     ]);
     made.setAttribute("aria-selected", it.name === chosen.name);
     return made;
