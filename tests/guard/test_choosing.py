@@ -145,6 +145,16 @@ def test_where_coverage_does_not_tell_the_combination_is_picked():
     assert picked([near, far, trial("fisher", 0.1, 0.01, 0.99)])[0].detector == "knn"
 
 
+def test_the_combination_may_cost_a_point_of_coverage_and_no_more():
+    best, dear = trial("gen", 0.0, 0.0, 0.9), trial("fisher", 0.0101, 0.001, 0.99)
+    assert picked([best, dear])[0].detector == "gen"
+    cheap = trial("fisher", 0.0099, 0.001, 0.7)
+    found = picked([best, cheap])
+    assert [one.detector for one in found] == ["fisher", "gen"]
+    assert "0.99 points less rightly" in found[0].why
+    assert found[1].why == "accepts most rightly, within a standard error, but reads less than the combination"
+
+
 def test_the_choice_avoids_what_new_classes_show_to_be_bad():
     """Among all detectors the pick, made without outliers, is within 3 points of the best AUROC on real new classes."""
     regrets, sure = [], []

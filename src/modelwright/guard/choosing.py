@@ -9,10 +9,12 @@ Where others are behind by no more than a standard error, coverage does not tell
 standard error: Breiman, Friedman, Olshen, Stone, 1984, "Classification and regression trees"). It is the error of a
 mean over rotations and kinds, both of which might have been others, so that a lead that one kind alone shows is none
 to build on. What was made of one's own rows then does not tell either which blind side matters, as what comes may be
-unlike it; so among several the combination is taken that reads what its members read, if it is one of them. Otherwise,
-as a rule of acceptance also asks for a least probability and may leave the score little to do, while it is still what
-people see and what rows are ordered by, that is taken whose score has the best AUROC on the kind of outliers that it
-tells worst (maximin: Wald, 1945, "Statistical decision functions which minimize the maximum risk").
+unlike it; so the combination is taken that reads what its members read, if it is one of these, or if it is behind by no
+more than a point of coverage: that is a small premium for what single detectors lose on their blind sides, and a lead
+may be sure without being large. Otherwise, as a rule of acceptance also asks for a least probability and may leave the
+score little to do, while it is still what people see and what rows are ordered by, that is taken whose score has the
+best AUROC on the kind of outliers that it tells worst (maximin: Wald, 1945, "Statistical decision functions which
+minimize the maximum risk").
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,9 @@ from modelwright.records import DetectorTrial, GuardPlan, OutlierTrial
 
 _DRAWS = 1000
 HEDGE = "fisher"
-"""The detector that combines others, taken where coverage does not tell which is best."""
+"""The detector that combines others, taken where coverage does not tell which is best, or by little."""
+PREMIUM = 0.01
+"""Share of the traffic that it may accept less, rightly, than the one that accepts most."""
 
 
 def choose(
@@ -140,7 +144,8 @@ def picked(trials: Sequence[DetectorTrial]) -> tuple[DetectorTrial, ...]:
     """
     ranked = sorted(trials, key=lambda one: (-one.coverage, -_least(one)))
     near = [one for one in ranked if one.near]
-    chosen = next((one for one in near if one.detector == HEDGE), max(near, key=_least))
+    hedges = (one for one in ranked if one.detector == HEDGE and (one.near or one.behind <= PREMIUM))
+    chosen = next(hedges, max(near, key=_least))
     rest = [msgspec.structs.replace(one, why=_why_not(one, chosen)) for one in ranked if one is not chosen]
     return (msgspec.structs.replace(chosen, chosen=True, why=_why(chosen, near)), *rest)
 
@@ -151,6 +156,9 @@ def _least(trial: DetectorTrial) -> float:
 
 
 def _why(chosen: DetectorTrial, near: Sequence[DetectorTrial]) -> str:
+    if chosen.detector == HEDGE and not chosen.near:
+        behind = f"accepts {100 * chosen.behind:.2f} points less rightly than the one that accepts most"
+        return f"it combines what others read, and {behind}: a small premium for having no blind side of its own"
     if len(near) == 1:
         return "it accepts most rightly, and no other comes within a standard error"
     if chosen.detector == HEDGE:
@@ -161,7 +169,8 @@ def _why(chosen: DetectorTrial, near: Sequence[DetectorTrial]) -> str:
 
 def _why_not(trial: DetectorTrial, chosen: DetectorTrial) -> str:
     if trial.near and chosen.detector == HEDGE:
-        return "accepts as much rightly, within a standard error, but reads less than the combination"
+        more = "as much" if chosen.near else "most"
+        return f"accepts {more} rightly, within a standard error, but reads less than the combination"
     if trial.near:
         return f"accepts as much rightly, within a standard error, but its worst AUROC is {_worst(trial)}"
     behind, error = 100 * trial.behind, 100 * trial.error
