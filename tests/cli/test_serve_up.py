@@ -2,7 +2,9 @@
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -110,6 +112,41 @@ def test_a_second_interrupt_stops_at_once_and_nothing_is_lost(up: Any, tmp_path:
     (tmp_path / "go").touch()
     _, url = up()
     assert ask(url, "invoke", "echo", "-", "--id", "held", "--wait", given=b"hold") == "hold"
+
+
+def test_top_is_drawn_anew_in_a_terminal_and_outlives_the_service(up: Any, tmp_path: Path) -> None:
+    server, url = up()
+    ask(url, "deploy", model(tmp_path), "--name", "echo")
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    given = [*MODELWRIGHT, "serve", "top", "--url", url, "--every", "0.1"]
+    terminal = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"}
+    top = subprocess.Popen(given, stdin=theirs, stdout=theirs, stderr=theirs, env=terminal)
+    os.close(theirs)
+    try:
+        shown = screen(ours, top, "InService")
+        assert "ended a second" in shown
+        assert ask(url, "invoke", "echo", "-", "--wait", given=b"hello") == "hello"
+        screen(ours, top, "echo +InService +1 +0 +0 +1 +0")
+        server.kill()
+        screen(ours, top, "waiting for the service")
+        top.send_signal(signal.SIGINT)
+        assert top.wait(30) == 130
+    finally:
+        top.kill()
+        top.wait()
+        os.close(ours)
+
+
+def screen(terminal: int, program: subprocess.Popen[bytes], wanted: str) -> str:
+    """What is on the screen once that is, without its colours."""
+    shown = ""
+    while not re.search(wanted, shown):
+        assert program.poll() is None, shown
+        if select.select([terminal], [], [], 30.0)[0]:
+            shown = (shown + os.read(terminal, 65536).decode(errors="replace"))[-20_000:]
+            shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    return shown
 
 
 def test_what_is_wrong_is_told(up: Any, tmp_path: Path) -> None:

@@ -56,5 +56,11 @@ def cells(one: EndpointSnapshot) -> tuple[str, ...]:
         str(one.ended.get("completed", 0)),
         str(lost),
         f"{one.per_s:.1f}",
-        *("" if took is None else quantity(took, "s") for took in (one.median_s, one.p95_s)),
+        *map(_took, (one.median_s, one.p95_s)),
     )
+
+
+def _took(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return quantity(seconds, "s") if seconds < 120 else f"{seconds / 60:.0f} min"
