@@ -1,5 +1,6 @@
 """The commands around a service: one process that is up when it says so, drains at Ctrl-C, and tells how it stands."""
 
+import gzip
 import json
 import os
 import pty
@@ -170,6 +171,15 @@ def test_what_is_wrong_is_told(up: Any, tmp_path: Path) -> None:
     assert server.poll() is None
     assert "must be a known name" in ask(url, "invoke", "none", "-", code=2)
     assert "must be a folder or a model.tar.gz" in ask(url, "deploy", str(tmp_path / "none"), code=2)
+    broken = tmp_path / "model.tar.gz"
+    for content in (
+        b"",
+        b"PK\x03\x04 a zip archive",
+        gzip.compress(b"no archive at all"),
+        gzip.compress(bytes(99))[:30],
+    ):
+        broken.write_bytes(content)
+        assert "must be a tar file packed by gzip" in ask(url, "deploy", str(broken), code=2)
     bounds = ask(url, "deploy", str(tmp_path), "--name", "x", "--min", "3", "--max", "1", code=2)
     assert "no more than --max" in bounds, "nothing is made before it is refused"
     assert "Start one with" in ask("http://127.0.0.1:1", "status", code=1)

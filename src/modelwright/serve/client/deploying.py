@@ -1,7 +1,9 @@
 """A model is put behind an endpoint in one step: uploaded, described, scaled, and waited for."""
 
 import hashlib
+import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,12 +113,25 @@ def _uploaded(
             pack(wanted.model, archive, handler=environment.get(HANDLER, ""), beside=beside)
         elif not archive.is_file():
             raise SettingError("a model must be a folder or a model.tar.gz", value=str(wanted.model))
+        else:
+            _check_archive(archive)
         digest = _digest(archive)
         tell(f"uploading {archive.stat().st_size} bytes")
         with archive.open("rb") as file:
             key = f"models/{wanted.name}/{digest[:16]}/model.tar.gz"
             size = archive.stat().st_size
             return client.put(bucket, key, file, size, "application/gzip"), digest, environment
+
+
+def _check_archive(path: Path) -> None:
+    """Whether a file begins as an archive does, before gigabytes of it are sent."""
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            archive.next()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as failure:
+        rule = "a model's archive must be a tar file packed by gzip"
+        way_out = "Name the model's folder, or pack it: modelwright serve pack FOLDER -o model.tar.gz."
+        raise SettingError(rule, where=str(path), value=str(failure), way_out=way_out) from failure
 
 
 def _configuration(wanted: Deployment, bucket: str, model: str) -> dict[str, Any]:
