@@ -3,6 +3,7 @@
 So a server that was killed is known as such at once, and nobody waits for its leases to run out.
 """
 
+import contextlib
 import fcntl
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -123,8 +124,10 @@ class AdvisoryLock(Presence):
         return False
 
     def release(self) -> None:
-        """Close the connection, and the lock with it."""
+        """Let go of the lock, so that it is free when this returns, and close the connection."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
+            with contextlib.suppress(exc.DBAPIError):  # it may be broken, and the lock free with it
+                connection.execute(text("SELECT pg_advisory_unlock_all()"))
             connection.invalidate()  # closed and not given back to the pool, which would keep the session and its lock
             connection.close()
