@@ -127,7 +127,7 @@ class AdvisoryLock(Presence):
         """Let go of the lock, so that it is free when this returns, and close the connection."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            with contextlib.suppress(exc.DBAPIError):  # it may be broken, and the lock free with it
+            with contextlib.suppress(exc.SQLAlchemyError):  # it may be broken, and the lock free with it
                 connection.execute(text("SELECT pg_advisory_unlock_all()"))
             connection.invalidate()  # closed and not given back to the pool, which would keep the session and its lock
             connection.close()
