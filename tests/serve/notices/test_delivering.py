@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import json
 import os
 import signal
 import ssl
@@ -13,13 +14,28 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelwright.records import ConfigurationRecord, EndpointSettings, Invocation, ModelRecord, VariantRecord
 from modelwright.serve.notices import create_topic, delete_topic, unsubscribe
-from modelwright.serve.state import AWS, State, publish, redeliver
+from modelwright.serve.objects import About
+from modelwright.serve.state import (
+    AWS,
+    State,
+    accept,
+    cancel,
+    create_configuration,
+    create_endpoint,
+    create_model,
+    publish,
+    redeliver,
+    set_status,
+    sweep,
+)
 
 
 def test_a_receiver_that_fails_for_a_while_hears_a_message_once_it_is_back(office: Callable, run: Callable) -> None:
@@ -287,5 +303,50 @@ def test_a_courier_that_is_killed_amid_its_work_loses_nothing_and_keeps_the_orde
             of_line = [int(number) for name, number in heard if int(name) == line]
             assert of_line == sorted(of_line), "each in its order, however often it came"
         await hook.stop()
+
+    run(work())
+
+
+def furnish(state: State, error_topic: str) -> None:
+    settings = EndpointSettings("s3://out/out", error_topic=error_topic, include_response_in=("error",))
+    for change, given in (
+        (create_model, (ModelRecord("model"),)),
+        (create_configuration, (ConfigurationRecord("made", (VariantRecord("main", "model"),), settings),)),
+        (create_endpoint, ("summarizer", "made")),
+        (set_status, ("summarizer", "InService")),
+    ):
+        state.submit(change, *given).result()
+
+
+def test_who_looks_for_a_request_that_ended_by_itself_finds_an_account_before_anybody_is_told(
+    office: Callable, run: Callable
+) -> None:
+    async def work() -> None:
+        async with office() as it:
+            await it.objects.create_bucket("out")
+            hook = await it.hook()
+            furnish(it.state, hook.url)
+            places = [*(f"s3://out/{name}-error.out" for name in "abc"), "s3://none/d-error.out", ""]
+            for name, place in zip("abcde", places, strict=True):
+                asked = Invocation("summarizer", name, "s3://out/in", failure_location=place, ttl_s=1e-6)
+                await it.do(accept, asked if name != "c" else msgspec.structs.replace(asked, ttl_s=60.0))
+            await it.objects.put("out", "b-error.out", b"what an attempt left", About("text/plain"))
+            await it.do(sweep)
+            await it.do(cancel, "summarizer", "c")
+            told = await it.settled()
+            assert sorted(one.state for one in told) == [*["delivered"] * 8, "undelivered"]
+            (lost,) = (one for one in told if one.state == "undelivered")
+            assert lost.receiver == "s3://none/d-error.out"
+            said = {one.json["data"]["inferenceId"]: one.json["data"] for one in hook.seen}
+            assert said.keys() == set("abcde"), "a store without the bucket keeps no message back"
+            for name, state in (("a", "expired"), ("c", "cancelled")):
+                found = await it.objects.get("out", f"{name}-error.out")
+                account = json.loads(await found.read())
+                assert (account["inferenceId"], account["state"]) == (name, state)
+                assert account["failureReason"]
+                included = said[name]["responseBody"]
+                assert json.loads(included["content"]) == account
+            found = await it.objects.get("out", "b-error.out")
+            assert await found.read() == b"what an attempt left"
 
     run(work())

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from modelwright.clock import Clock
 from modelwright.errors import ModelwrightError, ObjectError, StoreError
 from modelwright.records import Delivery, Notification, Retry, SubscriptionRecord, TopicRecord
+from modelwright.serve.notices.accounts import is_account, keep_account
 from modelwright.serve.notices.addresses import direct_receiver, receiver_of
 from modelwright.serve.notices.letters import Handshake, Letter, opened
 from modelwright.serve.notices.posting import Poster, Reply, Silence
@@ -177,6 +178,8 @@ class Courier:
             return _verdict(reply, retry, service=parcel.receiver.form in ("sqs", "relay"))
         except TimeoutError:
             return Verdict("others before it kept the receiver busy", True, retry)
+        except ObjectError as failure:  # the store's last word
+            return Verdict(str(failure))
         except StoreError as failure:
             return Verdict(str(failure), True, retry)
         except ModelwrightError as failure:
@@ -189,6 +192,12 @@ class Courier:
         body = opened(delivery)
         if isinstance(body, Handshake):
             return await self._handshake(delivery, body)
+        if isinstance(body, Notification):
+            only = is_account(delivery.receiver, body)
+            with contextlib.nullcontext() if only else contextlib.suppress(ObjectError):
+                await keep_account(self._objects, body)  # first: whoever is told of the end may look for it
+            if only:
+                return Verdict()
         subscription, topic = await self._books.read(_known, delivery)
         if subscription is None:
             receiver = direct_receiver(delivery.receiver)

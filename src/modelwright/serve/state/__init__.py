@@ -11,7 +11,7 @@ are handed to `State.read`.
 """
 
 from modelwright.serve.state.accepting import accept
-from modelwright.serve.state.ending import complete, fail, lose
+from modelwright.serve.state.ending import UNACCOUNTED, complete, fail, lose
 from modelwright.serve.state.endpoints import (
     CONFIGURATIONS,
     ENDPOINTS,
@@ -83,6 +83,7 @@ __all__ = [
     "INSTANCES",
     "MODELS",
     "OURS",
+    "UNACCOUNTED",
     "Gathered",
     "Kind",
     "Listing",

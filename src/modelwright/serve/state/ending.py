@@ -15,6 +15,9 @@ from modelwright.serve.state.unit import Unit
 Step = Literal["download", "model", "upload"]
 """Of an attempt: fetching the input, asking the model, keeping the answer."""
 
+UNACCOUNTED: tuple[RequestState, ...] = ("expired", "cancelled", "dead")
+"""Ends that may come without an attempt that could leave an account of the failure; the outbox has one delivered."""
+
 _R = REQUESTS.c
 _RUNNING = in_state(REQUESTS, "running")
 _HELD = select(REQUESTS).where(_RUNNING, _R.id == bindparam("number"), _R.token == bindparam("held")).with_for_update()
@@ -146,9 +149,11 @@ def finish(unit: Unit, row: Row[Any], state: RequestState, reason: str, answer: 
     variant = row.variant or (endpoint.variants[0].name if endpoint else "")
     _count_end(unit, row, state, variant, invocation.ttl_s - left_s)
     topic = settings.success_topic if state == "completed" else settings.error_topic
+    include = ("success" if state == "completed" else "error") in settings.include_response_in
+    told = Notification(state, invocation, clean(reason), answer, row.accepted_at, unit.at, include)
+    if state in UNACCOUNTED and invocation.failure_location:
+        outbox.publish(unit, invocation.failure_location, to_json(told).decode(), request=row.id)
     if topic:
-        include = ("success" if state == "completed" else "error") in settings.include_response_in
-        told = Notification(state, invocation, clean(reason), answer, row.accepted_at, unit.at, include)
         outbox.publish(unit, topic, to_json(told).decode(), f"request {row.id}", row.id)
 
 
