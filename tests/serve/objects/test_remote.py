@@ -1,8 +1,9 @@
-"""Objects in an S3-compatible service elsewhere, which moto plays here."""
+"""Objects in an S3-compatible service elsewhere: our own, which is always there, and moto where it is installed."""
 
 import hashlib
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -15,23 +16,28 @@ SETTINGS = {"access_key_id": "a", "secret_access_key": "b", "region": "us-east-1
 SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request"}
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    """The service's address."""
-    server = pytest.importorskip("moto.server", reason="moto plays the service").ThreadedMotoServer(
-        port=0, verbose=False
-    )
+@pytest.fixture(scope="module", params=["own", "moto"])
+def service(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> Iterator[str]:
+    """The service's address; it has a bucket "things"."""
+    if request.param == "own":
+        server = serve()
+        server.client("s3").create_bucket(Bucket="things")
+        yield server.url
+        return
+    module = pytest.importorskip("moto.server", reason="moto is one such service")
+    server = module.ThreadedMotoServer(port=0, verbose=False)
     server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    urllib.request.urlopen(urllib.request.Request(f"{address}/things", method="PUT", headers=SIGNED)).read()
+    yield address
     server.stop()
 
 
 @pytest.fixture
 def remote(run, service: str) -> Iterator[Objects]:
-    """The store, with an empty bucket "things"."""
-    for method, path in (("POST", "moto-api/reset"), ("PUT", "things")):
-        urllib.request.urlopen(urllib.request.Request(f"{service}/{path}", method=method, headers=SIGNED)).read()
+    """The store, with that bucket empty."""
     made = run(open_objects(service, ManualClock(), str, SETTINGS))
+    run(made.delete("things", [entry.key for entry in run(made.list("things")).entries]))
     yield made
     made.close()
 
