@@ -39,7 +39,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "torch": ("networks", "search", "quantize", "guard"),
     "torchao": ("quantize",),
-    **dict.fromkeys(("h11", "obstore", "pg8000", "sqlalchemy"), ("serve",)),
+    **dict.fromkeys(("awscrt", "h11", "obstore", "pg8000", "sqlalchemy"), ("serve",)),
     **dict.fromkeys(("starlette", "uvicorn"), ("web", "serve")),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript", "PIL", "pyarrow"), ("search", "quantize")),
     **dict.fromkeys(("safetensors", "scipy", "sklearn", "threadpoolctl"), ("search", "quantize", "guard")),

@@ -87,7 +87,6 @@ from modelwright.records.serving import (
     RequestState,
     Retry,
     Sample,
-    Spread,
     VariantRecord,
 )
 from modelwright.records.space import Choice, Point, Space, Value
@@ -203,7 +202,6 @@ __all__ = [
     "Sensitivity",
     "ServiceSnapshot",
     "Space",
-    "Spread",
     "Stage",
     "SubscriptionRecord",
     "Sweep",

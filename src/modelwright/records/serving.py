@@ -338,8 +338,8 @@ class Delivery(msgspec.Struct, frozen=True):
     request: int | None = None
 
 
-Spread = dict[int, float]
-"""How many values are in each of the buckets that the service's state counts in."""
+Spread = tuple[tuple[int, float], ...]
+"""Of each of the buckets that the service's state counts in: its number, and how many values are in it; in order."""
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -356,7 +356,7 @@ class Sample(msgspec.Struct, frozen=True):
     total: float
     least: float
     most: float
-    spread: Spread = {}
+    spread: Spread = ()
 
     @property
     def mean(self) -> float:

@@ -41,7 +41,8 @@ contents = st.recursive(
 )
 HEADERS = (
     "content-type", "range", "if-match", "if-none-match", "if-modified-since", "x-amz-copy-source", "content-md5",
-    "x-amz-checksum-crc32", "x-amz-checksum-sha256", "x-amz-content-sha256", "x-amz-decoded-content-length",
+    "x-amz-checksum-crc32", "x-amz-checksum-crc64nvme", "x-amz-checksum-sha256", "x-amz-content-sha256",
+    "x-amz-decoded-content-length",
     "x-amz-meta-a", "content-encoding", "authorization", "x-amz-date", "x-amzn-sagemaker-inference-id",
     "x-amzn-sagemaker-inputlocation", "x-amzn-sagemaker-requestttlseconds", "x-amzn-sagemaker-filename",
     "x-amzn-sagemaker-target-variant", "x-modelwright-priority", "x-amz-metadata-directive", "x-amz-trailer",

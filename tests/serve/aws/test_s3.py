@@ -110,7 +110,7 @@ def test_uploads_in_parts_copies_and_files_of_some_size(s3: Any) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="things")
 
 
-@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
 def test_a_body_that_is_not_what_was_told_is_refused(s3: Any, server: Any, algorithm: str) -> None:
     put = s3.put_object(Bucket="things", Key="summed", Body=b"whole", ChecksumAlgorithm=algorithm)
     assert put[f"Checksum{algorithm}"]

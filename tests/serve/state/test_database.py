@@ -69,7 +69,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(
     with engine(address).begin() as connection:
         connection.execute(sa.text("ALTER TABLE metrics DROP COLUMN spread"))
         connection.execute(sa.text("UPDATE about SET version = 1"))
-    for known in ({}, {bucket_of(3.0): 1.0}):
+    for known in ((), ((bucket_of(3.0), 1.0),)):
         state = State.open(address, clock)
         found = state.read(series, AWS, "ModelLatency", "{}", ago, spread=True)
         assert [(one.count, one.spread) for one in found] == [(2.0 + len(known), known)]

@@ -12,9 +12,9 @@ import msgspec
 from sqlalchemy import Connection, Executable, case, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from modelwright.records import Sample, Spread
+from modelwright.records import Sample
 from modelwright.serve.state.schema import METRICS
-from modelwright.serve.state.spread import add, packed, unpacked
+from modelwright.serve.state.spread import Buckets, add, packed, unpacked
 from modelwright.serve.state.tally import Counted, Gathered
 from modelwright.serve.state.unit import Unit
 
@@ -110,10 +110,10 @@ def series(
     ask = select(_ROWS.at, *sums).where(*within).group_by(_ROWS.at).order_by(_ROWS.at)
     found = [Sample(*row) for row in connection.execute(ask)]
     if spread and found:
-        spreads: dict[float, Spread] = {one.at: {} for one in found}
+        spreads: dict[float, Buckets] = {one.at: {} for one in found}
         for at, data in connection.execute(select(_ROWS.at, _ROWS.spread).where(*within)):
             add(spreads[at], unpacked(data))
-        found = [msgspec.structs.replace(one, spread=spreads[one.at]) for one in found]
+        found = [msgspec.structs.replace(one, spread=tuple(sorted(spreads[one.at].items()))) for one in found]
     return found
 
 

@@ -12,10 +12,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from modelwright.records import Sample, Spread
+from modelwright.records import Sample
 
 ACCURACY = 0.01
 """Of a percentile, relative."""
+
+Buckets = dict[int, float]
+"""Number of a bucket -> how many values are in it."""
 
 _WIDTH = math.log((1.0 + ACCURACY) / (1.0 - ACCURACY))
 _MOST = math.log(sys.float_info.max)
@@ -48,12 +51,13 @@ def percentile(sample: Sample, share: float) -> float | None:
     """
     if sample.least == sample.most:
         return sample.least
-    if not math.isclose(sum(sample.spread.values()), sample.count):  # some came as sums, or before a server was killed
+    if not math.isclose(
+        sum(count for _, count in sample.spread), sample.count
+    ):  # some came as sums, or before a server was killed
         return None
     rank, before = share * (sample.count - 1.0), 0.0
-    buckets = sorted(sample.spread)
-    for bucket in buckets:
-        before += sample.spread[bucket]
+    for bucket, count in sample.spread:
+        before += count
         if before > rank:
             break
     return min(max(middle_of(bucket), sample.least), sample.most)
@@ -62,12 +66,12 @@ def percentile(sample: Sample, share: float) -> float | None:
 def joined(one: Sample, other: Sample) -> Sample:
     """Both periods together, at the first one's beginning."""
     spread = dict(one.spread)
-    add(spread, other.spread)
+    add(spread, dict(other.spread))
     least, most = min(one.least, other.least), max(one.most, other.most)
-    return Sample(one.at, one.count + other.count, one.total + other.total, least, most, spread)
+    return Sample(one.at, one.count + other.count, one.total + other.total, least, most, tuple(sorted(spread.items())))
 
 
-def add(spread: Spread, other: Mapping[int, float]) -> None:
+def add(spread: Buckets, other: Mapping[int, float]) -> None:
     """Take another one's counts into a spread."""
     for bucket, count in other.items():
         spread[bucket] = spread.get(bucket, 0.0) + count
@@ -79,6 +83,6 @@ def packed(spread: Mapping[int, float]) -> bytes:
     return msgspec.msgpack.encode(whole) if whole else b""
 
 
-def unpacked(data: bytes) -> Spread:
+def unpacked(data: bytes) -> Buckets:
     """What `packed` made."""
     return msgspec.msgpack.decode(data, type=dict[int, float]) if data else {}

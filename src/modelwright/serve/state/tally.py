@@ -4,8 +4,7 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import NamedTuple, final
 
-from modelwright.records import Spread
-from modelwright.serve.state.spread import add, bucket_of
+from modelwright.serve.state.spread import Buckets, add, bucket_of
 
 Key = tuple[str, str, str, float]
 """Of a metric's minute: namespace, name, dimensions as JSON, the minute's beginning on the wall clock."""
@@ -27,7 +26,7 @@ class Gathered:
 
     def __init__(self, count: float, total: float, least: float, most: float, spread: Mapping[int, float]) -> None:
         self.count, self.total, self.least, self.most = count, total, least, most
-        self.spread: Spread = dict(spread)
+        self.spread: Buckets = dict(spread)
 
     @classmethod
     def event(cls) -> "Gathered":
@@ -92,10 +91,10 @@ class Counted:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._minutes: dict[Key, Spread] = {}
+        self._minutes: dict[Key, Buckets] = {}
         self._totals: dict[tuple[str, str, str], Gathered] = {}
 
-    def spread(self, key: Key, more: Mapping[int, float]) -> Spread:
+    def spread(self, key: Key, more: Mapping[int, float]) -> Buckets:
         """The spread of a metric's minute, with more values; for the thread that calls `keep` alone."""
         found = dict(self._minutes.get(key, {}))
         add(found, more)

@@ -4,8 +4,10 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, final
+
+from awscrt import checksums
 
 from modelwright.errors import RefusedError
 from modelwright.serve.aws.access import body_digest
@@ -16,7 +18,6 @@ MOST_BYTES = 5 * 1024**3
 
 _LONGEST_LINE = 8192
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
-_CHECKSUMS = ("crc32", "sha1", "sha256", "crc32c", "crc64nvme")
 
 
 class _Sum(Protocol):
@@ -30,15 +31,24 @@ class _Sum(Protocol):
 
 
 @final
-class _Crc32:
-    def __init__(self) -> None:
-        self._value = 0
+class _Crc:
+    def __init__(self, function: Callable[[bytes, int], int], length: int) -> None:
+        self._function, self._length, self._value = function, length, 0
 
     def update(self, content: bytes) -> None:
-        self._value = zlib.crc32(content, self._value)
+        self._value = self._function(content, self._value)
 
     def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
+        return self._value.to_bytes(self._length, "big")
+
+
+_SUMS: Mapping[str, Callable[[], _Sum]] = {
+    "crc32": lambda: _Crc(zlib.crc32, 4),
+    "crc32c": lambda: _Crc(checksums.crc32c, 4),
+    "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "sha256": hashlib.sha256,
+}
 
 
 @final
@@ -123,15 +133,13 @@ async def whole_body(request: Request, most: int) -> bytes:
 
 
 def _sums(headers: dict[str, str]) -> dict[str, _Sum]:
-    """What is computed of the body: the checksums that are told, and can be computed here."""
+    """What is computed of the body: the checksums that are told."""
     told = [name for name in headers if name.startswith("x-amz-checksum-")] + [headers.get("x-amz-trailer", "")]
     found: dict[str, _Sum] = {}
     for name in told:
         kind = name.strip().lower().removeprefix("x-amz-checksum-")
-        if kind == "crc32":
-            found[name] = _Crc32()
-        elif kind in ("sha1", "sha256"):
-            found[name] = hashlib.new(kind, usedforsecurity=False)
+        if kind in _SUMS:
+            found[name] = _SUMS[kind]()
     return found
 
 
