@@ -6,6 +6,8 @@ nothing lost. Source: Masson, Rim, Lee, 2019, "DDSketch: a fast and fully-mergea
 guarantees", arXiv 1908.10693.
 """
 
+import bisect
+import itertools
 import math
 import sys
 from collections.abc import Mapping
@@ -51,15 +53,11 @@ def percentile(sample: Sample, share: float) -> float | None:
     """
     if sample.least == sample.most:
         return sample.least
-    if not math.isclose(
-        sum(count for _, count in sample.spread), sample.count
-    ):  # some came as sums, or before a server was killed
+    known = list(itertools.accumulate(count for _, count in sample.spread))
+    if not known or not math.isclose(known[-1], sample.count):  # some came as sums, or before a server was killed
         return None
-    rank, before = share * (sample.count - 1.0), 0.0
-    for bucket, count in sample.spread:
-        before += count
-        if before > rank:
-            break
+    place = bisect.bisect_right(known, share * (sample.count - 1.0))
+    bucket, _ = sample.spread[min(place, len(known) - 1)]
     return min(max(middle_of(bucket), sample.least), sample.most)
 
 
