@@ -1,7 +1,6 @@
 """Writes the tables of docs/guard-results.md from benchmarks/results: python docs/generate_guard.py."""
 
 import math
-import operator
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -159,8 +158,8 @@ def vision(data: str) -> str:
     made = []
     for (smoothing, name), found in sorted(ours.items(), key=lambda one: (one[0][0], -near_of(one[1]))):
         others = numbers(theirs.get((smoothing, name), []), "auroc")
-        apart = max(map(abs, map(operator.sub, numbers(found, "auroc"), others)), default=math.nan)
-        made.append((smoothing, f"`{name}`", *by_kind(found), f"{100 * apart:.1f}"))
+        apart = [abs(one - other) for one, other in zip(numbers(found, "auroc"), others, strict=False)]
+        made.append((smoothing, f"`{name}`", *by_kind(found), f"{100 * max(apart):.1f}" if apart else ""))
     return table(("smoothing", "detector", *KINDS, "pytorch-ood's AUROC, largest difference"), made)
 
 

@@ -17,7 +17,8 @@ were held out, which are near, and of three kinds that are far: the other data s
    outliers, as in guard_guarantee.py; and with networks that were trained without two classes each.
 4. `guard-vision-methods-DEVICE.csv`: of the eight classes five are familiar, two are learned from by the methods that
    learn from outliers, and one is what epoch and score are chosen on. Each method trains a whole network
-   (guard_vision_methods.py). Detectors follow, on the plain one's features; they know the five classes alone.
+   (guard_vision_methods.py). Detectors follow, on the plain one's features; they know the five classes alone. With the
+   part "after" only the plain network is trained, and its detectors are judged.
 
 Networks, and what methods say, are kept in FOLDER, so that a run that was stopped goes on where it was. Rows of data
 and seeds that are not run again stay.
@@ -56,7 +57,7 @@ from modelwright.training import Data, dataset, preprocess
 
 FOLDS = 4
 """Networks that are trained without two of the eight classes each."""
-PARTS = ("detectors", "choice", "guarantee", "methods")
+PARTS = ("detectors", "choice", "guarantee", "methods", "after")
 PROMISED = {"fashion_mnist": (0.05, 0.1), "cifar10": (0.2, 0.3)}
 """Data set -> risks that are promised: half of the outliers' share, and all of it; far more where the network errs so
 often."""
@@ -198,10 +199,10 @@ def summed(rows: Sequence[Mapping[str, object]]) -> Iterator[Row]:
                "broken": broken, **means}  # fmt: skip
 
 
-def methods(school: School) -> Iterator[Row]:
-    """Every method and each of its scores, then detectors on the plain network, on every kind of outliers."""
+def methods(school: School, wanted: Sequence[str]) -> Iterator[Row]:
+    """Methods and each of their scores, then detectors on the plain network, on every kind of outliers."""
     deal = school.deal
-    for name in ("plain", *(name for name in METHODS if name != "plain")):
+    for name in wanted:
         found = school.said(name)
         say(f"{deal.name}, deal {deal.seed}: {name}, epoch {found.epoch}, accuracy {found.accuracy:.2%}")
         about: Row = {"method": name, "epoch": found.epoch, "accuracy": f"{found.accuracy:.4f}"}
@@ -266,7 +267,8 @@ def main() -> None:
                 if "guarantee" in given.parts:
                     rows = [{**row, **how} for row in guarantee(deal, found, given.times)]
                     write("guard-vision-folds", rows, ("data", "deal", "promised_risk", "smoothing"))
-    for seed in given.deals if "methods" in given.parts else ():
+    wanted = ("plain", *(name for name in METHODS if name != "plain" and "methods" in given.parts))
+    for seed in given.deals if {"methods", "after"} & set(given.parts) else ():
         for data, other in (sets, sets[::-1]):
             deal = Deal(data, seed)
             school = School(deal, given.learned, recipe(deal.known(deal.familiar, given.learned), given.passes),
@@ -274,8 +276,11 @@ def main() -> None:
             about = {"data": deal.name, "seed": seed, "held_out": deal.words(deal.held),
                      "chosen_on": deal.words(deal.chosen_by), "learned_from": deal.words(deal.learned),
                      "familiar": deal.words(deal.familiar)}  # fmt: skip
+            if given.only and deal.name != given.only:
+                continue
             more: Row = {"train_images": len(school.data.train), "epochs": given.passes}
-            write("guard-vision-methods", [{**about, **row, **more} for row in methods(school)], ("data", "seed"))
+            write("guard-vision-methods", [{**about, **row, **more} for row in methods(school, wanted)],
+                  ("data", "seed", "method"))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -93,10 +93,13 @@ def test_smoothed_labels_spoil_scores_of_logits_at_the_same_accuracy() -> None:
 def test_detectors_score_as_pytorch_ood_does_but_for_gen_without_smoothing() -> None:
     keys = ("data", "seed", "smoothing", "outliers", "detector")
     pairs = GENERATOR["groups"](rows("vision-detectors"), *keys)
-    assert len(pairs) == 13 * 4 * 6
+    assert len(pairs) == 14 * 4 * 6
     apart = {}
-    for names, pair in pairs.items():
-        ours, theirs = pair
+    for names, (ours, *peer) in pairs.items():
+        if names[-1] == "fisher":
+            assert not peer
+            continue
+        (theirs,) = peer
         apart[names] = abs(float(ours["auroc"]) - float(theirs["auroc"]))
     far_apart = {names: value for names, value in apart.items() if value > 2e-3}
     assert {(names[0], names[2], names[4]) for names in far_apart} == {("fashion_mnist", "0.0", "gen")}
@@ -254,14 +257,14 @@ def test_a_class_that_a_network_learned_is_told_far_better_held_out_than_one_tha
 
 def test_the_combination_is_chosen_and_has_little_regret_on_what_is_far() -> None:
     for where in ("features", "networks"):
-        found = GENERATOR["groups"](rows("vision-choice", left_out_of=where, seed="0"), "data", "risk")
+        found = GENERATOR["groups"](rows("vision-choice", left_out_of=where, seed="0", smoothing="0.1"), "data", "risk")
         fashion = {names[0].split(", ")[1]: group for names, group in found.items() if "fashion" in names[0]}
         assert all(row["detector"] == "fisher" for group in fashion.values() for row in group if row["chosen"] == "1")
         assert all(regret(fashion[kind]) < 0.005 for kind in FAR)
         assert regret(fashion[NEAR]) == pytest.approx(0.12, abs=0.005)
 
 
-def test_over_the_first_deal_the_mean_regret_fell_where_classes_are_held_out_of_features_and_less_in_networks() -> None:
+def test_over_the_first_deal_the_mean_regret_fell_whatever_classes_are_held_out_of() -> None:
     means = {}
     for where in ("", "features", "networks"):
         found = GENERATOR["groups"](rows("vision-choice", left_out_of=where, seed="0", smoothing="0.1"), "data", "risk")
@@ -270,7 +273,52 @@ def test_over_the_first_deal_the_mean_regret_fell_where_classes_are_held_out_of_
         if where == "features":
             assert mean(regret(group, "") for group in found.values()) == pytest.approx(0.07, abs=0.005)
             assert max(regret(group) for (data, _), group in found.items() if "cifar" in data) < 0.036
-    assert means == pytest.approx({"": 0.24, "features": 0.016, "networks": 0.066}, abs=0.005)
+    assert means == pytest.approx({"": 0.24, "features": 0.016, "networks": 0.016}, abs=0.005)
+
+
+def means(seed: str, smoothing: str = "0.1") -> list[float]:
+    """Mean regret of a deal: of the present rule, of it without the premium, of the median detector."""
+    found = GENERATOR["groups"](rows("vision-choice", left_out_of="features", seed=seed, smoothing=smoothing), "data",
+                                "risk")  # fmt: skip
+    assert len(found) == 12
+    regrets = [(regret(group), regret(group, without_premium(group)), regret(group, "")) for group in found.values()]
+    return [100 * mean(kind) for kind in zip(*regrets, strict=True)]
+
+
+def without_premium(found: list[Row]) -> str:
+    """What is taken where the combination must be within a standard error."""
+    near = [row for row in found if row["near"] == "1"]
+    if any(row["detector"] == "fisher" for row in near):
+        return "fisher"
+    kinds = ("held-out", "between", "shuffled")
+    return max(near, key=lambda row: min(float(row[f"expected_auroc_{kind}"]) for kind in kinds))["detector"]
+
+
+def test_deals_that_were_drawn_after_the_rule_was_fixed_bear_it_out() -> None:
+    deals = [means(seed) for seed in "0123"]
+    assert deals[1] == pytest.approx([0.5, 5.5, 6.0], abs=0.06)
+    assert deals[2] == pytest.approx([0.9, 21.6, 8.6], abs=0.06)
+    assert deals[3] == pytest.approx([2.9, 2.9, 3.2], abs=0.06)
+    assert [mean(kind) for kind in zip(*deals, strict=True)] == pytest.approx([1.5, 7.9, 6.1], abs=0.06)
+    for kind, lost in (("noise", 0.12), ("textures", 0.16)):
+        last = rows("vision-choice", data=f"cifar10, {kind}", risk="0.05", seed="3", left_out_of="features")
+        assert [row["detector"] for row in last if row["chosen"] == "1"] == ["gen"]
+        assert regret(last) == pytest.approx(lost, abs=0.005)
+    (behind,) = (float(row["behind"]) for row in last if row["detector"] == "fisher")
+    assert behind == pytest.approx(0.013, abs=5e-4)
+
+
+def test_without_smoothing_the_combination_is_taken_but_where_it_is_too_dear() -> None:
+    assert means("0", "0.0")[::2] == pytest.approx([3.8, 5.9], abs=0.06)
+    found = GENERATOR["groups"](rows("vision-choice", smoothing="0.0", left_out_of="features"), "data", "risk")
+    for (data, risk), group in found.items():
+        (chosen,) = (row["detector"] for row in group if row["chosen"] == "1")
+        assert chosen == ("react" if "cifar10" in data and risk == "0.05" else "fisher")
+    dear = found["cifar10, noise", "0.05"]
+    assert regret(dear) == pytest.approx(0.17, abs=0.005)
+    (behind,) = (float(row["behind"]) for row in dear if row["detector"] == "fisher")
+    assert behind == pytest.approx(0.029, abs=5e-4)
+    assert regret(found[f"fashion_mnist, {NEAR}", "0.05"]) == pytest.approx(0.165, abs=0.005)
 
 
 def test_on_cifar_10_networks_without_classes_keep_their_promise_too() -> None:
