@@ -45,7 +45,7 @@ def measure(unit: Unit, name: str, dimensions: str, value: float) -> None:
 
 def put(unit: Unit, namespace: str, name: str, dimensions: str, at: float, values: Gathered) -> None:
     """Take values of a moment that a client names, wall clock, seconds since 1970 in UTC."""
-    unit.tally.add((namespace, name, dimensions, _minute(at)), values)
+    unit.tally.add((namespace, name, dimensions, _minute(at)), values.copy())  # a change may run twice
 
 
 @functools.lru_cache(maxsize=4096)
@@ -77,7 +77,7 @@ def write(unit: Unit, counted: Counted) -> None:
             "total": values.total,
             "least": values.least,
             "most": values.most,
-            "spread": packed(counted.spread(key, values.spread)),
+            "spread": packed(counted.spread(key, values.spread)) if values.spread else b"",
         }
         for key, values in unit.tally.gathered.items()
     ]

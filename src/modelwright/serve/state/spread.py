@@ -72,13 +72,12 @@ def joined(one: Sample, other: Sample) -> Sample:
 def add(spread: Buckets, other: Mapping[int, float]) -> None:
     """Take another one's counts into a spread."""
     for bucket, count in other.items():
-        spread[bucket] = spread.get(bucket, 0.0) + count
+        spread[bucket] = spread.get(bucket, 0) + count
 
 
 def packed(spread: Mapping[int, float]) -> bytes:
-    """As bytes; whole numbers take one to five."""
-    whole = {bucket: int(count) if count.is_integer() else count for bucket, count in spread.items()}
-    return msgspec.msgpack.encode(whole) if whole else b""
+    """As bytes."""
+    return msgspec.msgpack.encode(spread) if spread else b""
 
 
 def unpacked(data: bytes) -> Buckets:

@@ -19,14 +19,14 @@ class Gathered:
 
     Args:
         count, total, least, most: number of values, their sum, the least and the greatest.
-        spread: of those that are known one by one; none of events, whose value is 1.
+        spread: of those that are known one by one, which it becomes the owner of; none of events, whose value is 1.
     """
 
     __slots__ = ("count", "least", "most", "spread", "total")
 
-    def __init__(self, count: float, total: float, least: float, most: float, spread: Mapping[int, float]) -> None:
+    def __init__(self, count: float, total: float, least: float, most: float, spread: Buckets) -> None:
         self.count, self.total, self.least, self.most = count, total, least, most
-        self.spread: Buckets = dict(spread)
+        self.spread = spread
 
     @classmethod
     def event(cls) -> "Gathered":
@@ -36,7 +36,7 @@ class Gathered:
     @classmethod
     def one(cls, value: float) -> "Gathered":
         """A single value, finite."""
-        return cls(1.0, value, value, value, {bucket_of(value): 1.0})
+        return cls(1.0, value, value, value, {bucket_of(value): 1})  # whole numbers are packed small
 
     def take(self, other: "Gathered") -> None:
         """Take another one's values, too."""
@@ -47,7 +47,7 @@ class Gathered:
 
     def copy(self) -> "Gathered":
         """The same values."""
-        return Gathered(self.count, self.total, self.least, self.most, self.spread)
+        return Gathered(self.count, self.total, self.least, self.most, dict(self.spread))
 
 
 @final
@@ -58,14 +58,14 @@ class Tally:
         self.gathered: dict[Key, Gathered] = {}
 
     def add(self, key: Key, values: Gathered) -> None:
-        """Take values into a metric's minute."""
+        """Take values into a metric's minute, and become their owner."""
         if there := self.gathered.get(key):
             there.take(values)
-        else:  # a change may run twice, and hand the same values over again
-            self.gathered[key] = values.copy()
+        else:
+            self.gathered[key] = values
 
     def merge(self, other: "Tally") -> None:
-        """Take all that another one has gathered."""
+        """Take all that another one has gathered, which is over then."""
         for key, values in other.gathered.items():
             self.add(key, values)
 
