@@ -24,7 +24,6 @@ from modelwright.records import ConfigurationRecord, EndpointSettings, Invocatio
 from modelwright.serve.notices import create_topic, delete_topic, unsubscribe
 from modelwright.serve.objects import About
 from modelwright.serve.state import (
-    AWS,
     State,
     accept,
     cancel,
@@ -191,7 +190,7 @@ def test_a_message_that_cannot_be_delivered_is_counted(office: Callable, run: Ca
             hook = await it.hook(404)
             await it.do(publish, hook.url, "hear")
             await it.settled()
-            assert it.state.totals(AWS) == [], "it told of no request"
+            assert it.state.totals() == [], "it told of no request"
 
     run(work())
 

@@ -6,7 +6,6 @@ import pytest
 from modelwright.clock import ManualClock
 from modelwright.records import Answer, Delivery, EndpointSettings, Invocation, Notification, Retry
 from modelwright.serve.state import (
-    AWS,
     CONFIRMED,
     Kind,
     State,
@@ -149,7 +148,7 @@ def test_after_the_last_attempt_a_message_is_kept_with_the_reason_and_can_be_sen
         clock.advance(15.0)
     (kept,) = telling.read(messages, "undelivered")
     assert (kept.reason, kept.attempts, kept.request) == ("HTTP 503, time 3", 3, 1)
-    failures = [one for one in telling.totals(AWS) if one.name == "NotificationFailures"]
+    failures = [one for one in telling.totals() if one.name == "NotificationFailures"]
     assert [(one.dimensions, one.gathered.total) for one in failures] == [(endpoint_dimensions("telling"), 1.0)]
     assert telling.read(next_delivery_t) is None
     assert telling.submit(redeliver, kept.number).result()

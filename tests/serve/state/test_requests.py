@@ -7,8 +7,6 @@ from modelwright.clock import ManualClock
 from modelwright.errors import ConflictError, RecordError, UnknownNameError
 from modelwright.records import Answer, EndpointSettings, Invocation, Lease, RequestState, Retry
 from modelwright.serve.state import (
-    AWS,
-    OURS,
     State,
     accept,
     cancel,
@@ -46,7 +44,7 @@ def standing(state: State, number: int) -> RequestState:
 
 
 def counted(state: State, name: str) -> float:
-    return sum(one.gathered.total for one in state.totals(AWS, OURS) if one.name == name)
+    return sum(one.gathered.total for one in state.totals() if one.name == name)
 
 
 def test_an_answer_ends_a_request_once_and_every_later_one_is_refused_and_marked(state: State) -> None:

@@ -67,13 +67,14 @@ def test_where_values_came_as_sums_no_percentile_is_told_but_of_equal_ones(missi
 
 
 def test_counts_of_a_commit_that_failed_are_in_no_total() -> None:
-    counted, tally = Counted(), Tally()
+    counted, tally = Counted([OURS]), Tally()
     tally.add((OURS, "Speed", "{}", 60.0), Gathered.one(4.0))
     assert counted.spread((OURS, "Speed", "{}", 60.0), {bucket_of(4.0): 1.0}) == {bucket_of(4.0): 1.0}
-    assert counted.totals([OURS]) == []
+    assert counted.totals() == []
+    tally.add(("Theirs", "Speed", "{}", 60.0), Gathered.one(4.0))
     counted.keep(tally, at=61.0)
     counted.keep(tally, at=3600.0)
-    [total] = counted.totals([OURS])
+    [total] = counted.totals()
     assert (total.name, total.gathered.count, total.gathered.spread) == ("Speed", 2.0, {bucket_of(4.0): 2.0})
     assert counted.spread((OURS, "Speed", "{}", 60.0), {}) == {}, "an old minute is not kept at hand"
 
@@ -91,11 +92,11 @@ def test_a_minute_of_many_commits_and_runs_tells_the_percentiles_of_all(new_data
             state.submit(measure, "ModelLatency", "{}", value).result()
         with pytest.raises(ValueError, match="no"):
             state.submit(refuse, 1e9).result()
-        [total] = state.totals(AWS)
+        [total] = state.totals()
         assert (total.gathered.count, total.gathered.total) == (50, sum(latencies[run::2]))
         state.close()
     state = State.open(address, clock)
-    assert state.totals(AWS) == [], "a run tells its own counts"
+    assert state.totals() == [], "a run tells its own counts"
     [plain] = state.read(series, AWS, "ModelLatency", "{}", ALWAYS)
     assert (plain.count, plain.spread) == (100, ())
     [found] = state.read(series, AWS, "ModelLatency", "{}", ALWAYS, spread=True)

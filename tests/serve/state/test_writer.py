@@ -13,7 +13,7 @@ from sqlalchemy import event
 from modelwright.clock import ManualClock
 from modelwright.errors import BusyError, ConflictError, StoreError
 from modelwright.records import Invocation
-from modelwright.serve.state import OURS, State, Unit, accept, counts, request, requests
+from modelwright.serve.state import State, Unit, accept, counts, request, requests
 
 SmallDisk = Callable[[Path, str], AbstractContextManager[Path]]
 
@@ -79,7 +79,7 @@ def test_a_change_that_fails_is_undone_alone_with_its_counts(state: State) -> No
             future.result()
     assert all(future.result().state == "queued" for future in good)
     assert state.read(counts) == {"summarizer": {"queued": 10}}
-    assert [one.gathered.total for one in state.totals(OURS) if one.name == "AcceptedRequests"] == [10.0]
+    assert [one.gathered.total for one in state.totals() if one.name == "AcceptedRequests"] == [10.0]
 
 
 def test_a_change_that_breaks_the_transaction_spoils_none_beside_it(state: State) -> None:

@@ -17,7 +17,7 @@ from modelwright.records import RequestRecord
 from modelwright.serve.aws import Access
 from modelwright.serve.notices import CERTIFICATE_PATH
 from modelwright.serve.service import Service, seal_of
-from modelwright.serve.state import AWS, ENDPOINTS, OURS, cancel, messages, redeliver, redrive, requests, requests_named
+from modelwright.serve.state import ENDPOINTS, cancel, messages, redeliver, redrive, requests, requests_named
 from modelwright.serve.watching import Watch, exposition
 from modelwright.serve.watching.exposition import CONTENT_TYPE
 
@@ -116,7 +116,7 @@ class _Routes:
         return Response(seal.certificate, media_type="application/x-pem-file")
 
     async def metrics(self, request: Request) -> Response:
-        text = exposition(await self.watch.snapshot(), self.service.state.totals(AWS, OURS))
+        text = exposition(await self.watch.snapshot(), self.service.state.totals())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def status(self, request: Request) -> Response:

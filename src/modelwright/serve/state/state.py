@@ -45,7 +45,7 @@ class State:
         self._database = database
         self._random = Random(seed)
         self._touched = float("-inf")
-        self._counted = Counted()
+        self._counted = Counted((metrics.AWS, metrics.OURS))
         with self._lessons(), database.writing.begin() as connection:
             self._timeline = Timeline.after(servers.last_moment(connection), clock)
             self.server = servers.register(connection, self._timeline.now())
@@ -88,9 +88,9 @@ class State:
         """The present moment."""
         return self._timeline.now()
 
-    def totals(self, *namespaces: str) -> list[Total]:
-        """All that this run of the server has counted in these namespaces."""
-        return self._counted.totals(namespaces)
+    def totals(self) -> list[Total]:
+        """All that this run of the server has counted by itself."""
+        return self._counted.totals()
 
     def submit(self, change: Callable[Concatenate[Unit, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have a change made, such as `submit(complete, number, token, answer)`; its result is on the disk.

@@ -87,9 +87,14 @@ class Total(NamedTuple):
 
 @final
 class Counted:
-    """What this run of the server has counted, as far as it is on the disk. Threads may share one."""
+    """What this run of the server has counted, as far as it is on the disk. Threads may share one.
 
-    def __init__(self) -> None:
+    Args:
+        namespaces: whose totals are kept; clients may put any number of metrics into others.
+    """
+
+    def __init__(self, namespaces: Collection[str]) -> None:
+        self._namespaces = namespaces
         self._lock = threading.Lock()
         self._minutes: dict[Key, Buckets] = {}
         self._totals: dict[tuple[str, str, str], Gathered] = {}
@@ -108,13 +113,13 @@ class Counted:
                     add(self._minutes.setdefault(key, {}), values.spread)
                 if there := self._totals.get(key[:3]):
                     there.take(values)
-                else:
+                elif key[0] in self._namespaces:
                     self._totals[key[:3]] = values.copy()
         if any(abs(key[3] - at) >= NEAR_S for key in self._minutes):
             self._minutes = {key: value for key, value in self._minutes.items() if abs(key[3] - at) < NEAR_S}
 
-    def totals(self, namespaces: Collection[str]) -> list[Total]:
-        """Of each metric of these namespaces, in the order of their names."""
+    def totals(self) -> list[Total]:
+        """Of each metric, in the order of their names."""
         with self._lock:
-            found = [Total(*key, values.copy()) for key, values in self._totals.items() if key[0] in namespaces]
+            found = [Total(*key, values.copy()) for key, values in self._totals.items()]
         return sorted(found, key=lambda one: one[:3])
