@@ -39,7 +39,6 @@ NOBODY = "no guard"
 """The reason of rows that nobody decides about."""
 
 
-@final
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """An artifact that runs here.

@@ -1,6 +1,6 @@
 """An artifact that a search or a quantization handed over, as a guard reads it: its features, logits and digest."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from modelwright.cli.guard_arrays import Given, arrays, given_rows, is_file_of_arrays, named, texts
 from modelwright.cli.subject import as_trained
-from modelwright.endpoint import classifier
+from modelwright.endpoint import Classifier, classifier
 from modelwright.errors import SettingError, ShapeError
-from modelwright.guard.extraction import Extracted
 from modelwright.guard.folds import Fold
 from modelwright.guard.training.retraining import retrained
-from modelwright.records import Architecture, DataCard, GuardPlan, from_json
+from modelwright.records import Architecture, GuardPlan, from_json
 from modelwright.search.handover.manifest import FILES
 from modelwright.training import Data, Split, dataset, recipe_for
 
@@ -26,20 +25,8 @@ _BATCH = 256
 
 @final
 @dataclass(frozen=True, eq=False)
-class Artifact:
-    """A classifier that runs here.
-
-    Attributes:
-        name: of the network.
-        digest: of all its files.
-        card: of the data that it was trained on; None where nobody described them.
-        see: from batches to features and logits.
-    """
-
-    name: str
-    digest: str
-    card: DataCard | None
-    see: Callable[[Iterable[Any]], Extracted]
+class Artifact(Classifier):
+    """A classifier with the rows that a guard is made and judged by."""
 
     @property
     def classes(self) -> tuple[str, ...]:
