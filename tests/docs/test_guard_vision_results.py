@@ -240,7 +240,7 @@ def test_networks_without_classes_keep_what_they_promise_and_those_that_know_the
     assert of_folds("real outliers", "0.1", "0.05") == (32, 1)
     assert of_folds("real outliers", "0.1", "0.1") == (100, 8)
     for guard in ("networks without classes", "real outliers"):
-        wanted = {"data": "fashion_mnist", "guard": guard, "share": "0.1", "promised_risk": "0.1"}
+        wanted = {"data": "fashion_mnist", "deal": "0", "guard": guard, "share": "0.1", "promised_risk": "0.1"}
         (row,) = rows("vision-folds", **wanted)
         assert float(row["coverage_mean"]) == pytest.approx(0.85, abs=0.005)
 
@@ -323,9 +323,26 @@ def test_without_smoothing_the_combination_is_taken_but_where_it_is_too_dear() -
 
 def test_on_cifar_10_networks_without_classes_keep_their_promise_too() -> None:
     found = {(row["share"], row["promised_risk"]): (row["given"], row["broken"], float(row["coverage_mean"]))
-             for row in rows("vision-folds", data="cifar10", guard="networks without classes")}  # fmt: skip
+             for row in rows("vision-folds", data="cifar10", deal="0", guard="networks without classes")}  # fmt: skip
     for names in (("0.1", "0.3"), ("0.05", "0.3"), ("0.05", "0.2")):
         assert found[names][:2] == ("100", "0")
     assert found["0.1", "0.2"][0] == "0"
-    (known,) = rows("vision-folds", data="cifar10", guard="real outliers", share="0.1", promised_risk="0.3")
+    where = {"data": "cifar10", "deal": "0", "guard": "real outliers"}
+    (known,) = rows("vision-folds", share="0.1", promised_risk="0.3", **where)
     assert float(known["coverage_mean"]) - found["0.1", "0.3"][2] == pytest.approx(0.18, abs=0.005)
+
+
+def test_in_the_second_deal_no_promise_of_networks_without_classes_is_broken_either() -> None:
+    second = rows("vision-folds", deal="1", guard="networks without classes")
+    with_outliers = {(row["data"], row["share"], row["promised_risk"]): row for row in second if row["share"] != "0.0"}
+    assert all(row["broken"] == "0" for row in with_outliers.values())
+    assert {names: int(row["given"]) for names, row in with_outliers.items() if row["given"] != "0"} == {
+        ("fashion_mnist", "0.05", "0.1"): 100,
+        ("cifar10", "0.05", "0.2"): 99,
+        ("cifar10", "0.05", "0.3"): 100,
+        ("cifar10", "0.1", "0.3"): 100,
+    }
+    (row,) = (row for row in second if row["share"] == "0.0" and row["promised_risk"] == "0.05")
+    assert row["broken"] == "4"
+    for key, kept in ((("fashion_mnist", "0.05", "0.1"), 0.84), (("cifar10", "0.1", "0.3"), 0.60)):
+        assert float(with_outliers[key]["coverage_mean"]) == pytest.approx(kept, abs=0.005)
