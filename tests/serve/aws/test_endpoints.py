@@ -214,6 +214,8 @@ def test_what_is_wrong_is_told_with_awss_codes(server: Any) -> None:
         (lambda: watch.put_metric_data(Namespace="Modelwright/Serve", MetricData=[]), "InvalidParameterValue"),
         (lambda: watch.put_metric_data(Namespace="n", MetricData=[{"MetricName": "m", "Values": [1], "Counts": [0]}]),
          "InvalidParameterValue"),
+        (lambda: watch.put_metric_data(Namespace="n", MetricData=[{"MetricName": "m", "Values": [1, 1e308]}]),
+         "InvalidParameterValue"),
     ):  # fmt: skip
         with pytest.raises(ClientError) as told:
             ask()

@@ -38,6 +38,8 @@ from modelwright.serve.state import Gathered, Unit, bucket_of, dimensions_of, jo
 MINUTE_S = 60
 _INVALID = "InvalidParameterValue"
 _OWN = ("AWS/", "Modelwright/")
+_LARGEST = 2.0**360
+"""Of a value, as CloudWatch has it: sums of many stay finite."""
 _MOST_POINTS = 100_800
 _DAY_S, _WEEK_S, _HOUR_S = 86_400, 604_800, 3600
 
@@ -108,12 +110,12 @@ async def _get_statistics(service: Service, given: GetMetricStatistics) -> dict[
     where = (given.Namespace, given.MetricName, given.Dimensions)
     found = await _points(service, where, (given.StartTime, given.EndTime), given.Period, spread=bool(percentiles))
     unit = UNITS.get(given.MetricName, "Count") if given.Namespace == "AWS/SageMaker" else "None"
-    rows: list[dict[str, Any]] = [{"Timestamp": one.at, "Unit": unit} for one in found]
-    for row, one in zip(rows, found, strict=True):
-        row |= {name: _VALUES[name](one) for name in given.Statistics}
-        told = {name: number for name, value in percentiles.items() if (number := value(one)) is not None}
-        row |= {"ExtendedStatistics": told} if told else {}
-    rows = [row for row in rows if len(row) > len(("Timestamp", "Unit"))]
+    rows = []
+    for one in found:
+        plain = {name: _VALUES[name](one) for name in given.Statistics}
+        shares = {name: number for name, value in percentiles.items() if (number := value(one)) is not None}
+        said = plain | ({"ExtendedStatistics": shares} if shares else {})
+        rows += [{"Timestamp": one.at, "Unit": unit, **said}] if said else []
     return {"Label": given.MetricName, "Datapoints": rows}
 
 
@@ -194,14 +196,15 @@ def _gathered(one: Datum) -> Gathered:
         values = one.Values or [one.Value or 0.0]
         counts = one.Counts if one.Values and one.Counts else [1.0] * len(values)
         if len(counts) != len(values):
-            raise _invalid("there must be as many counts as values", one.MetricName)
+            raise RefusedError(_INVALID, "there must be as many counts as values", where=one.MetricName, value=counts)
         if min(counts) <= 0:
-            raise _invalid("a count must be above zero", one.MetricName)
+            raise RefusedError(_INVALID, "a count must be above zero", where=one.MetricName, value=min(counts))
         rows, spread = [(count, count * value, value, value) for value, count in zip(values, counts, strict=True)], True
     else:
         raise RefusedError("MissingParameter", "a datum must have a value", where=one.MetricName)
-    if not all(math.isfinite(number) for row in rows for number in row):
-        raise _invalid("a value must be a finite number", one.MetricName)
+    if wrong := [number for row in rows for number in row if not abs(number) <= _LARGEST]:
+        rule = "a value must be a number between -2^360 and 2^360"
+        raise RefusedError(_INVALID, rule, where=one.MetricName, value=wrong[0])
     found, *rest = (Gathered(*row, {bucket_of(row[2]): row[0]} if spread else {}) for row in rows)
     for more in rest:
         found.take(more)
